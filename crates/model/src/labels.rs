@@ -1,0 +1,302 @@
+//! A set of labels, sorted by name, in one allocation.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+/// The label that holds the metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// A sorted set of labels: unique names, no empty names and no empty values.
+///
+/// All names and values stand in one string, each behind its length. A length is written in
+/// groups of six bits, least first, with bit 6 set when more follow; so every byte of it is
+/// ASCII and the whole stays valid UTF-8 without a check on reading.
+///
+/// Cloning shares the allocation. Equality and hashing are over the string, ordering is label by
+/// label as Prometheus orders them (a set that is a prefix of another comes first).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<str>);
+
+impl Labels {
+    /// The empty set.
+    pub fn empty() -> Self {
+        Self(Arc::from(""))
+    }
+
+    /// Builds from pairs in any order; of equal names the last wins, empty values are left out.
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let mut builder = LabelsBuilder::default();
+        for (name, value) in pairs {
+            builder.set(name.as_ref(), value.as_ref());
+        }
+        builder.build()
+    }
+
+    /// The value of `name`, if the set has it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|&(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// The metric's name (`__name__`), or the empty string.
+    pub fn metric_name(&self) -> &str {
+        self.get(METRIC_NAME).unwrap_or("")
+    }
+
+    /// The pairs in order of their names.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { rest: &self.0 }
+    }
+
+    /// How many labels there are.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there is no label at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes that the set takes, without the counters of the shared allocation.
+    pub fn heap_bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The encoded form: stable within one version of the program, good as a hash key.
+    pub fn as_encoded(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl<'a> IntoIterator for &'a Labels {
+    type Item = (&'a str, &'a str);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// Prints the Prometheus form: `{__name__="up", job="node"}`, values quoted as Go quotes them.
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, (name, value)) in self.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            if is_legacy_label_name(name) {
+                write!(f, "{name}=")?;
+            } else {
+                write!(f, "{}=", crate::number::GoQuoted(name))?;
+            }
+            write!(f, "{}", crate::number::GoQuoted(value))?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Iterates over a [`Labels`]' pairs in order of their names.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (name, rest) = take(self.rest);
+        let (value, rest) = take(rest);
+        self.rest = rest;
+        Some((name, value))
+    }
+}
+
+/// Splits the first length-prefixed string off `text`.
+fn take(text: &str) -> (&str, &str) {
+    let mut len = 0usize;
+    let mut shift = 0;
+    for (index, &byte) in text.as_bytes().iter().enumerate() {
+        len |= usize::from(byte & 0x3f) << shift;
+        shift += 6;
+        if byte & 0x40 == 0 {
+            return text[index + 1..].split_at(len);
+        }
+    }
+    (text, "")
+}
+
+fn put(out: &mut String, text: &str) {
+    let mut len = text.len();
+    while len >= 0x40 {
+        out.push(char::from((len & 0x3f) as u8 | 0x40));
+        len >>= 6;
+    }
+    out.push(char::from((len & 0x3f) as u8));
+    out.push_str(text);
+}
+
+/// Whether `name` is a label name of the classic alphabet: `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub fn is_legacy_label_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().enumerate().all(|(index, byte)| {
+            byte == b'_' || byte.is_ascii_alphabetic() || (index > 0 && byte.is_ascii_digit())
+        })
+}
+
+/// Whether `name` is a metric name of the classic alphabet: a label name that may hold colons.
+pub fn is_legacy_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().enumerate().all(|(index, byte)| {
+            byte == b'_'
+                || byte == b':'
+                || byte.is_ascii_alphabetic()
+                || (index > 0 && byte.is_ascii_digit())
+        })
+}
+
+/// Collects and edits labels before they are frozen into [`Labels`].
+///
+/// Kept sorted, so that look-ups are binary searches; a label set to the empty value is removed,
+/// for in Prometheus' model it does not exist.
+#[derive(Clone, Debug, Default)]
+pub struct LabelsBuilder {
+    pairs: Vec<(String, String)>,
+}
+
+impl LabelsBuilder {
+    /// Starts from the labels of `base`.
+    pub fn from_labels(base: &Labels) -> Self {
+        let pairs = base.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        Self { pairs }
+    }
+
+    /// Removes every label, keeping the memory.
+    pub fn clear(&mut self) {
+        self.pairs.clear();
+    }
+
+    /// Sets `name` to `value`; an empty `value` removes the label. An empty name is ignored.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        match self.find(name) {
+            _ if name.is_empty() => {}
+            Ok(at) if value.is_empty() => {
+                self.pairs.remove(at);
+            }
+            Ok(at) => {
+                if let Some((_, old)) = self.pairs.get_mut(at) {
+                    value.clone_into(old);
+                }
+            }
+            Err(_) if value.is_empty() => {}
+            Err(at) => self.pairs.insert(at, (name.to_owned(), value.to_owned())),
+        }
+        self
+    }
+
+    /// Removes `name`, if it is there.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        if let Ok(at) = self.find(name) {
+            self.pairs.remove(at);
+        }
+        self
+    }
+
+    /// Keeps only the labels whose name and value `keep` accepts.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        self.pairs.retain(|(name, value)| keep(name, value));
+    }
+
+    /// The value of `name`, if it is set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let at = self.find(name).ok()?;
+        self.pairs.get(at).map(|(_, value)| value.as_str())
+    }
+
+    /// The pairs in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// How many labels are set.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Freezes the labels as they are now; the builder stays usable.
+    pub fn build(&self) -> Labels {
+        let bytes = self.pairs.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut text = String::with_capacity(bytes);
+        for (name, value) in &self.pairs {
+            put(&mut text, name);
+            put(&mut text, value);
+        }
+        Labels(Arc::from(text))
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.pairs.binary_search_by(|(have, _)| have.as_str().cmp(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn orders_prints_and_finds() {
+        let labels = Labels::from_pairs([("job", "n\"x"), ("__name__", "up"), ("gone", "")]);
+        assert_eq!(labels.to_string(), r#"{__name__="up", job="n\"x"}"#);
+        assert_eq!(labels.get("job"), Some("n\"x"));
+        assert_eq!(labels.get("gone"), None);
+        assert_eq!(labels.metric_name(), "up");
+        assert!(Labels::empty() < labels);
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_what_it_was_given(pairs in proptest::collection::btree_map(".{1,80}", ".{1,300}", 0..12)) {
+            let labels = Labels::from_pairs(pairs.iter());
+            let back: Vec<_> = labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+            let want: Vec<_> = pairs.into_iter().collect();
+            prop_assert_eq!(back, want);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Numbers and strings printed as Go prints them, for the API's text must equal Prometheus'.
+
+use std::fmt;
+
+/// Prints `value` as the API does: the shortest decimal that reads back to the same bits, without
+/// an exponent for 1e-6 <= |value| < 1e21, else with one of at least two digits (`1e-07`); `NaN`,
+/// `+Inf`, `-Inf`.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiFloat(pub f64);
+
+impl fmt::Display for ApiFloat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let magnitude = self.0.abs();
+        let plain = magnitude == 0.0 || (1e-6..1e21).contains(&magnitude);
+        write_float(f, self.0, plain)
+    }
+}
+
+/// Prints `value` as Go's `%v` / `FormatFloat(v, 'g', -1, 64)` does: an exponent for |value| <
+/// 1e-4 or >= 1e21.
+#[derive(Clone, Copy, Debug)]
+pub struct GoFloat(pub f64);
+
+impl fmt::Display for GoFloat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let magnitude = self.0.abs();
+        let plain = magnitude == 0.0 || (1e-4..1e21).contains(&magnitude);
+        write_float(f, self.0, plain)
+    }
+}
+
+/// Prints `value` as Go's `FormatFloat(v, 'f', -1, 64)` does: never an exponent.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainFloat(pub f64);
+
+impl fmt::Display for PlainFloat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_float(f, self.0, true)
+    }
+}
+
+fn write_float(f: &mut fmt::Formatter<'_>, value: f64, plain: bool) -> fmt::Result {
+    if value.is_nan() {
+        return f.write_str("NaN");
+    }
+    if value.is_infinite() {
+        return f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    }
+    if plain {
+        return write!(f, "{value}");
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    write!(f, "{mantissa}e{sign}{digits:0>2}")
+}
+
+/// Prints a string as Go's `strconv.Quote` does.
+#[derive(Clone, Copy, Debug)]
+pub struct GoQuoted<'a>(pub &'a str);
+
+impl fmt::Display for GoQuoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                '\u{7}' => f.write_str("\\a")?,
+                '\u{8}' => f.write_str("\\b")?,
+                '\u{b}' => f.write_str("\\v")?,
+                '\u{c}' => f.write_str("\\f")?,
+                c if (c as u32) < 0x20 || c as u32 == 0x7f => write!(f, "\\x{:02x}", c as u32)?,
+                c if is_go_printable(c) => f.write_char(c)?,
+                c if (c as u32) < 0x10000 => write!(f, "\\u{:04x}", c as u32)?,
+                c => write!(f, "\\U{:08x}", c as u32)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// Whether Go calls `c` printable; near enough: controls, odd spaces and private use are not.
+fn is_go_printable(c: char) -> bool {
+    !(c.is_control()
+        || (c.is_whitespace() && c != ' ')
+        || matches!(c as u32, 0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
+            | 0xe000..=0xf8ff | 0xfeff | 0xfff0..=0xfffb | 0xf0000..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_read_as_in_the_api() {
+        for (value, want) in [
+            (1.0, "1"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-07"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e-300, "1.5e-300"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (0.1 + 0.2, "0.30000000000000004"),
+        ] {
+            assert_eq!(ApiFloat(value).to_string(), want);
+        }
+        assert_eq!(GoFloat(0.00001).to_string(), "1e-05");
+        assert_eq!(PlainFloat(1e-7).to_string(), "0.0000001");
+    }
+
+    #[test]
+    fn strings_are_quoted_as_in_go() {
+        assert_eq!(GoQuoted("a\"b\\\n\u{1}\u{e9}").to_string(), "\"a\\\"b\\\\\\n\\x01\u{e9}\"");
+    }
+}

@@ -1,0 +1,1 @@
+//! Relabelling: the rules of `relabel_configs`, applied one after another.
