@@ -1,1 +1,46 @@
-//! narthex-store
+//! Keeps rows safe on disk and finds them again.
+//!
+//! A **row** is one timestamp and one value per column of a **layout**; a layout is the list of
+//! series that one source (a target, a rule group) fills at each turn. Everything that enters the
+//! store is a row, and there is one way in: [`Writer::append`] writes the row to the write-ahead
+//! log and then makes it visible in the head. Every two hours [`Store::upkeep`] seals the rows of
+//! a window into an immutable block file.
+//!
+//! Readers take a [`Snapshot`], select series by matchers and read them one at a time; a snapshot
+//! sees whole rows only, and keeps seeing what it saw while blocks come and go. Consumers that
+//! want every row in order (remote write) follow [`Store::rows_after`] with a durable cursor.
+//!
+//! The store knows no HTTP, no YAML, no `PromQL` and no scraping: a source is a number to it.
+#![deny(clippy::indexing_slicing)]
+
+pub mod block;
+pub mod codec;
+pub mod cursor;
+pub mod error;
+pub mod fs;
+mod head;
+pub mod ids;
+mod open;
+pub mod options;
+pub mod row;
+pub mod snapshot;
+pub mod stats;
+mod store;
+#[cfg(any(test, feature = "sim"))]
+pub mod testing;
+mod upkeep;
+pub mod wal;
+pub mod writer;
+
+pub use cursor::RowReader;
+pub use error::Error;
+pub use fs::Fs;
+pub use ids::{Column, LayoutRef, RowSeq, SeriesRef, SourceRef};
+pub use open::open;
+pub use options::{Options, Retention};
+pub use row::{Row, RowBuf};
+pub use snapshot::{Samples, Selection, Series, Snapshot};
+pub use stats::{Cardinality, Stats};
+pub use store::Store;
+pub use upkeep::Upkeep;
+pub use writer::Writer;

@@ -1,0 +1,1 @@
+//! How columns of values and times become bytes.

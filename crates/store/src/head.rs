@@ -1,0 +1,1 @@
+//! The rows of the windows that are not sealed yet.

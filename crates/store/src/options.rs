@@ -1,0 +1,55 @@
+//! How a store is set up.
+
+use std::time::Duration;
+
+/// Default length of the window of time that one block covers, in milliseconds.
+pub const WINDOW_MS: i64 = 2 * 3_600_000;
+
+/// Default limit of series held in the head.
+pub const SERIES_MAX: usize = 5_000_000;
+
+/// Limit of columns of one layout.
+pub const COLUMNS_MAX: usize = 10_000_000;
+
+/// Limit of the encoded labels of one series, in bytes.
+pub const LABELS_BYTES_MAX: usize = 1 << 20;
+
+/// How far ahead of the clock a row may lie, in milliseconds.
+pub const AHEAD_MS_MAX: i64 = 10 * 60_000;
+
+/// Limits and intervals of a store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Length of the window of time that one block covers, in milliseconds; windows start at
+    /// whole multiples of it since 1970. Only tests change it.
+    pub window_ms: i64,
+    /// How many series the head holds at most; resolving one more is refused.
+    pub series_max: usize,
+    /// How far ahead of the clock a row may lie, in milliseconds.
+    pub ahead_ms_max: i64,
+    /// Size at which a segment of the write-ahead log is closed, in bytes.
+    pub wal_segment_bytes_max: u64,
+    /// What is kept.
+    pub retention: Retention,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            window_ms: WINDOW_MS,
+            series_max: SERIES_MAX,
+            ahead_ms_max: AHEAD_MS_MAX,
+            wal_segment_bytes_max: 32 << 20,
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// What is kept; whichever limit bites first decides. Whole blocks go, oldest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// A block goes when the newest block ends this much later than it. `None`: no such limit.
+    pub age: Option<Duration>,
+    /// Blocks and log together take at most this many bytes. `None`: no such limit.
+    pub bytes: Option<u64>,
+}
