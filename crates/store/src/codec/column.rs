@@ -1,0 +1,96 @@
+//! One column's values as a blob, and back.
+//!
+//! A blob begins with a byte `kind | exponent << 3`; the kinds are in [`kind`]. Only samples that
+//! are present are coded: a column with holes stands behind a prefix that lists the runs.
+
+use super::{Damaged, Decoder, Encoder, fast};
+
+/// The first byte of a blob: `kind | exponent << 3`. All numbers are part of the format.
+pub(super) mod kind {
+    /// One value for all rows.
+    pub(in super::super) const CONST: u8 = 0;
+    /// The mantissas of an earlier column, moved by a constant.
+    pub(in super::super) const REF: u8 = 1;
+    /// Mantissas over `10^exponent`, then special values if the sequence is flagged.
+    pub(in super::super) const DEC: u8 = 2;
+    /// Mantissas, then corrections in units of the last place.
+    pub(in super::super) const ULP: u8 = 3;
+    /// The bits, in an order that follows the values' order.
+    pub(in super::super) const BITS: u8 = 4;
+    /// Eight bytes per value.
+    pub(in super::super) const RAW: u8 = 5;
+    /// Distinct values, then an index per row.
+    pub(in super::super) const DICT: u8 = 6;
+    /// Which rows are present, then a blob of those.
+    pub(in super::super) const HOLES: u8 = 7;
+
+    /// The largest decimal exponent.
+    pub(in super::super) const EXPONENT_MAX: u8 = 18;
+    /// In a [`CONST`] byte: eight raw bytes follow.
+    pub(in super::super) const EXPONENT_RAW: u8 = 31;
+    /// In a [`HOLES`] byte: no row is present; nothing follows.
+    pub(in super::super) const NONE_PRESENT: u8 = 1;
+
+    /// The first byte of a blob.
+    pub(in super::super) const fn head(kind: u8, exponent: u8) -> u8 {
+        kind | exponent << 3
+    }
+
+    /// The kind and the exponent in a first byte.
+    pub(in super::super) const fn split(head: u8) -> (u8, u8) {
+        (head & 7, head >> 3)
+    }
+}
+
+/// How much work encoding may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// A few dozen instructions per sample and no allocation but for the output, up to
+    /// [`FAST_ROWS_MAX`] rows; more rows are encoded as with [`Effort::Best`].
+    Fast,
+    /// The fewest bytes.
+    Best,
+}
+
+/// The most rows that [`Effort::Fast`] encodes fast.
+pub const FAST_ROWS_MAX: usize = fast::ROWS_MAX;
+
+/// Blobs of the other columns of a chunk, which a blob may refer to.
+pub trait Peers {
+    /// The blob of the column at position `column`; an error where there is none, or where it is
+    /// damaged.
+    fn blob(&self, column: usize) -> Result<&[u8], Damaged>;
+}
+
+/// For blobs that stand alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn blob(&self, _: usize) -> Result<&[u8], Damaged> {
+        Err(Damaged("reference to another column"))
+    }
+}
+
+/// Appends the blob of `values` to `out`. It refers to no other column.
+///
+/// For many columns at [`Effort::Best`] an [`Encoder`] makes smaller blobs and reuses its memory.
+///
+/// # Panics
+/// If there are more than [`super::ROWS_MAX`] values.
+pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) {
+    if effort == Effort::Fast && values.len() <= FAST_ROWS_MAX {
+        fast::encode(values, out);
+    } else {
+        let mut encoder = Encoder::default();
+        encoder.push(values);
+        out.extend_from_slice(encoder.blob(0));
+    }
+}
+
+/// Appends the `rows` values of a blob that stands alone to `out`; on an error `out` is as before.
+///
+/// For many columns a [`Decoder`] reuses its memory.
+pub fn decode(blob: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), Damaged> {
+    Decoder::default().decode(blob, rows, 0, &NoPeers, out)
+}

@@ -1,0 +1,117 @@
+//! Encoding at little cost, for the head's small chunks: on the stack, one look at each value.
+
+use narthex_model::{ABSENT, is_absent};
+
+use super::column::kind;
+use super::decimal::{exponent_of, mantissa, power};
+use super::sequence::encode_fast;
+use super::wire::put_signed;
+use super::{holes, special, to_ordered};
+
+/// The most rows that [`encode`] takes.
+pub(super) const ROWS_MAX: usize = 64;
+
+/// Appends the blob of at most [`ROWS_MAX`] values.
+pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) {
+    debug_assert!(values.len() <= ROWS_MAX);
+    if !values.iter().any(|&value| is_absent(value)) && !values.is_empty() {
+        return encode_present(values, out);
+    }
+    if !holes::encode(values, out) {
+        return;
+    }
+    let mut buffer = [ABSENT; ROWS_MAX];
+    let mut count = 0;
+    for (slot, &value) in buffer.iter_mut().zip(values.iter().filter(|&&v| !is_absent(v))) {
+        *slot = value;
+        count += 1;
+    }
+    encode_present(buffer.get(..count).unwrap_or(&[]), out);
+}
+
+/// Appends a constant.
+pub(super) fn encode_constant(value: f64, out: &mut Vec<u8>) {
+    let exponent = if special::is_special(value) { None } else { exponent_of(value, 0) };
+    let exact = exponent.and_then(|exponent| Some((exponent, mantissa(value, power(exponent))?)));
+    if let Some((exponent, mantissa)) = exact {
+        out.push(kind::head(kind::CONST, exponent));
+        put_signed(out, mantissa);
+    } else {
+        out.push(kind::head(kind::CONST, kind::EXPONENT_RAW));
+        out.extend_from_slice(&value.to_bits().to_le_bytes());
+    }
+}
+
+fn encode_present(values: &[f64], out: &mut Vec<u8>) {
+    let Some(&first) = values.first() else { return };
+    let differ = values.iter().fold(0, |any, &v| any | (v.to_bits() ^ first.to_bits()));
+    if differ == 0 {
+        return encode_constant(first, out);
+    }
+    let mut integers = [0i64; ROWS_MAX];
+    let mut residuals = [0u64; ROWS_MAX];
+    let start = out.len();
+    let special = values.iter().any(|&value| special::is_special(value));
+    let exponent = if special {
+        decimals_and_specials(values, &mut integers)
+    } else {
+        decimals(values, &mut integers)
+    };
+    if let Some(exponent) = exponent {
+        out.push(kind::head(kind::DEC, exponent));
+        let integers = integers.get(..values.len()).unwrap_or(&[]);
+        encode_fast(integers, special, &mut residuals, out);
+        if special {
+            special::encode(values, out);
+        }
+    } else {
+        for (integer, &value) in integers.iter_mut().zip(values) {
+            *integer = to_ordered(value);
+        }
+        out.push(kind::head(kind::BITS, 0));
+        let integers = integers.get(..values.len()).unwrap_or(&[]);
+        encode_fast(integers, false, &mut residuals, out);
+    }
+    if out.len() - start > 1 + values.len() * 8 {
+        out.truncate(start);
+        encode_raw(values, out);
+    }
+}
+
+/// Appends eight bytes per value.
+pub(super) fn encode_raw(values: &[f64], out: &mut Vec<u8>) {
+    out.push(kind::head(kind::RAW, 0));
+    out.extend(values.iter().flat_map(|value| value.to_bits().to_le_bytes()));
+}
+
+/// The mantissas of values of which none is special, and their exponent.
+fn decimals(values: &[f64], mantissas: &mut [i64]) -> Option<u8> {
+    let mut exponent = 0;
+    'exponent: loop {
+        let power = power(exponent);
+        for (slot, &value) in mantissas.iter_mut().zip(values) {
+            match mantissa(value, power) {
+                Some(mantissa) => *slot = mantissa,
+                None => {
+                    exponent = exponent_of(value, exponent + 1)?;
+                    continue 'exponent;
+                }
+            }
+        }
+        return Some(exponent);
+    }
+}
+
+/// As [`decimals`]; at a special value the mantissa before is repeated.
+fn decimals_and_specials(values: &[f64], mantissas: &mut [i64]) -> Option<u8> {
+    let normal = values.iter().copied().find(|&value| !special::is_special(value)).unwrap_or(0.0);
+    let mut filled = [normal; ROWS_MAX];
+    let mut last = normal;
+    for (slot, &value) in filled.iter_mut().zip(values) {
+        if !special::is_special(value) {
+            last = value;
+        }
+        *slot = last;
+    }
+    decimals(filled.get(..values.len())?, mantissas)
+}

@@ -1,0 +1,439 @@
+//! A sequence of integers as a transform of it, so that what is left is small, and its coder.
+//!
+//! All arithmetic wraps: every sequence of i64 survives, whatever the transform.
+
+use super::Damaged;
+use super::ints::{self, Coder};
+use super::wire::{Reader, put_signed, put_varint, unzigzag, varint_bytes, zigzag};
+
+/// Set in the first byte when a divisor follows.
+const HAS_DIVISOR: u8 = 0x08;
+/// Set in the first byte for the caller's own use (special values follow, in a DEC blob).
+const FLAG: u8 = 0x10;
+/// Where the coder's number stands in the first byte.
+const CODER_SHIFT: u32 = 5;
+
+/// What is subtracted before coding. The number is part of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Transform {
+    /// Values above the smallest.
+    Offset = 0,
+    /// Differences, zigzag.
+    Delta = 1,
+    /// Differences above the smallest difference: counters that only rise.
+    DeltaOffset = 2,
+    /// Differences around the median difference.
+    DeltaMedian = 3,
+    /// Differences of the differences.
+    DeltaDelta = 4,
+    /// Differences minus those of another column.
+    Predicted = 5,
+}
+
+/// The differences of an earlier column, which a sequence may be predicted from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Predictor<'a> {
+    /// How many columns back it stands.
+    pub(super) distance: u64,
+    /// Its differences, one fewer than it has values.
+    pub(super) deltas: &'a [i64],
+}
+
+/// A way to write a sequence, and what is left of it.
+#[derive(Debug)]
+struct Trial {
+    transform: Transform,
+    divisor: u64,
+    base: i64,
+    distance: u64,
+    coder: Coder,
+    bytes: usize,
+    residuals: Vec<u64>,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self {
+            transform: Transform::Offset,
+            divisor: 1,
+            base: 0,
+            distance: 0,
+            coder: Coder::Zero,
+            bytes: usize::MAX,
+            residuals: Vec::new(),
+        }
+    }
+}
+
+/// Memory that encoding uses again and again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    best: Trial,
+    next: Trial,
+    deltas: Vec<i64>,
+    sorted: Vec<i64>,
+}
+
+/// Appends `values` in the fewest bytes. `predictors` may be empty; gives the distance of the one
+/// that was taken, if any was.
+pub(super) fn encode(
+    values: &[i64],
+    flag: bool,
+    predictors: &[Predictor<'_>],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Option<u64> {
+    let Some((&first, rest)) = values.split_first() else {
+        put_head(Transform::Offset, Coder::Zero, 1, flag, out);
+        put_signed(out, 0);
+        return None;
+    };
+    let Scratch { best, next, deltas, sorted } = scratch;
+    best.bytes = usize::MAX;
+    deltas.clear();
+    deltas.extend(values.iter().zip(rest).map(|(&a, &b)| b.wrapping_sub(a)));
+    try_deltas(first, deltas, sorted, (&mut *best, &mut *next));
+    for predictor in predictors {
+        if best.bytes <= 4 || predictor.deltas.len() != deltas.len() {
+            break;
+        }
+        next.signed(
+            deltas.iter().zip(predictor.deltas).map(|(&d, &p)| d.wrapping_sub(p)),
+            Transform::Predicted,
+        );
+        next.distance = predictor.distance;
+        next.finish(first);
+        keep_smaller(best, next);
+    }
+    if best.bytes > 4 {
+        let low = values.iter().copied().min().unwrap_or(0);
+        next.offset(values.iter().map(|&v| v.wrapping_sub(low).cast_unsigned()), low);
+        next.transform = Transform::Offset;
+        next.finish(first);
+        keep_smaller(best, next);
+    }
+    best.write(first, flag, out);
+    (best.transform == Transform::Predicted).then_some(best.distance)
+}
+
+/// Tries every transform that needs the differences alone.
+fn try_deltas(
+    first: i64,
+    deltas: &[i64],
+    sorted: &mut Vec<i64>,
+    (best, next): (&mut Trial, &mut Trial),
+) {
+    let low = deltas.iter().copied().min().unwrap_or(0);
+    best.offset(deltas.iter().map(|&d| d.wrapping_sub(low).cast_unsigned()), low);
+    best.transform = Transform::DeltaOffset;
+    best.finish(first);
+    if best.coder == Coder::Zero {
+        return;
+    }
+    next.signed(deltas.iter().copied(), Transform::Delta);
+    next.finish(first);
+    keep_smaller(best, next);
+
+    sorted.clear();
+    sorted.extend_from_slice(deltas);
+    let middle = sorted.len() / 2;
+    let median = *sorted.select_nth_unstable(middle).1;
+    if median != 0 {
+        next.signed(deltas.iter().map(|&d| d.wrapping_sub(median)), Transform::DeltaMedian);
+        next.base = median;
+        next.finish(first);
+        keep_smaller(best, next);
+    }
+    let start = deltas.first().copied().unwrap_or(0);
+    let second = deltas.iter().zip(deltas.get(1..).unwrap_or(&[]));
+    next.signed(second.map(|(&a, &b)| b.wrapping_sub(a)), Transform::DeltaDelta);
+    next.base = start;
+    next.finish(first);
+    keep_smaller(best, next);
+}
+
+fn keep_smaller(best: &mut Trial, next: &mut Trial) {
+    if next.bytes < best.bytes {
+        std::mem::swap(best, next);
+    }
+}
+
+impl Trial {
+    /// Takes residuals that are not negative, above `base`.
+    fn offset(&mut self, residuals: impl Iterator<Item = u64>, base: i64) {
+        self.residuals.clear();
+        self.residuals.extend(residuals);
+        self.divisor = common_divisor(self.residuals.iter().copied());
+        if self.divisor > 1 {
+            divide(&mut self.residuals, self.divisor);
+        }
+        self.base = base;
+        self.distance = 0;
+    }
+
+    /// Takes residuals of either sign.
+    fn signed(&mut self, residuals: impl Iterator<Item = i64>, transform: Transform) {
+        self.residuals.clear();
+        self.residuals.extend(residuals.map(i64::cast_unsigned));
+        let divisor =
+            common_divisor(self.residuals.iter().map(|&r| r.cast_signed().unsigned_abs()));
+        // Above this a divisor would not fit the signed arithmetic of the decoder.
+        self.divisor = if divisor < 1 << 62 { divisor } else { 1 };
+        let by = self.divisor.cast_signed();
+        for residual in &mut self.residuals {
+            let value = residual.cast_signed();
+            *residual = zigzag(if by > 1 { value / by } else { value });
+        }
+        self.transform = transform;
+        self.base = 0;
+        self.distance = 0;
+    }
+
+    /// Finds the coder and the size in all.
+    fn finish(&mut self, first: i64) {
+        let (coder, bytes) = ints::choose(&self.residuals);
+        self.coder = coder;
+        self.bytes = 1
+            + if self.divisor > 1 { varint_bytes(self.divisor) } else { 0 }
+            + if self.has_first() { varint_bytes(zigzag(first)) } else { 0 }
+            + if self.has_base() { varint_bytes(zigzag(self.base)) } else { 0 }
+            + usize::from(self.transform == Transform::Predicted)
+            + bytes;
+    }
+
+    fn has_first(&self) -> bool {
+        self.transform != Transform::Offset
+    }
+
+    fn has_base(&self) -> bool {
+        !matches!(self.transform, Transform::Delta | Transform::Predicted)
+    }
+
+    fn write(&self, first: i64, flag: bool, out: &mut Vec<u8>) {
+        put_head(self.transform, self.coder, self.divisor, flag, out);
+        if self.has_first() {
+            put_signed(out, first);
+        }
+        if self.has_base() {
+            put_signed(out, self.base);
+        }
+        if self.transform == Transform::Predicted {
+            put_varint(out, self.distance);
+        }
+        ints::encode(&self.residuals, self.coder, out);
+    }
+}
+
+fn put_head(transform: Transform, coder: Coder, divisor: u64, flag: bool, out: &mut Vec<u8>) {
+    let divided = if divisor > 1 { HAS_DIVISOR } else { 0 };
+    let flag = if flag { FLAG } else { 0 };
+    out.push(transform as u8 | divided | flag | (coder as u8) << CODER_SHIFT);
+    if divisor > 1 {
+        put_varint(out, divisor);
+    }
+}
+
+/// The greatest number that divides all values; 0 if all are zero.
+fn common_divisor(values: impl Iterator<Item = u64>) -> u64 {
+    let mut divisor = 0;
+    for value in values {
+        if value == 0 {
+            continue;
+        }
+        divisor = if divisor == 0 { value } else { gcd(value, divisor) };
+        if divisor == 1 {
+            break;
+        }
+    }
+    divisor
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+fn divide(values: &mut [u64], divisor: u64) {
+    if divisor.is_power_of_two() {
+        let shift = divisor.trailing_zeros();
+        values.iter_mut().for_each(|value| *value >>= shift);
+    } else {
+        values.iter_mut().for_each(|value| *value /= divisor);
+    }
+}
+
+/// Appends `values` quickly: offset or differences, divided by a power of two, at one width.
+/// There are as many `residuals` as values at least; they are overwritten.
+pub(super) fn encode_fast(values: &[i64], flag: bool, residuals: &mut [u64], out: &mut Vec<u8>) {
+    let Some((&first, rest)) = values.split_first() else { return };
+    let (mut low, mut high, mut before) = (first, first, first);
+    let (mut delta_low, mut delta_high, mut folded) = (i64::MAX, i64::MIN, 0);
+    for &value in rest {
+        let delta = value.wrapping_sub(before);
+        (low, high) = (low.min(value), high.max(value));
+        (delta_low, delta_high) = (delta_low.min(delta), delta_high.max(delta));
+        folded |= zigzag(delta);
+        before = value;
+    }
+    let offset_width = width(high.wrapping_sub(low).cast_unsigned());
+    let delta_offset_width = width(delta_high.wrapping_sub(delta_low).cast_unsigned());
+    let deltas = values.iter().zip(rest).map(|(&a, &b)| b.wrapping_sub(a));
+    let (transform, count) = if offset_width <= width(folded).min(delta_offset_width) {
+        let offsets = values.iter().map(|&v| v.wrapping_sub(low).cast_unsigned());
+        (Transform::Offset, fill(residuals, offsets))
+    } else if delta_offset_width < width(folded) {
+        let offsets = deltas.map(|d| d.wrapping_sub(delta_low).cast_unsigned());
+        (Transform::DeltaOffset, fill(residuals, offsets))
+    } else {
+        (Transform::Delta, fill(residuals, deltas.map(zigzag)))
+    };
+    let residuals = residuals.get_mut(..count).unwrap_or(&mut []);
+    let any = residuals.iter().fold(0, |any, &residual| any | residual);
+    // The zigzag doubles, so of the zeros of differences one is the sign's.
+    let zeros = any.trailing_zeros().saturating_sub(u32::from(transform == Transform::Delta));
+    let shift = if any == 0 || zeros >= 62 { 0 } else { zeros };
+    let coder = if any == 0 { Coder::Zero } else { Coder::Pack };
+    put_head(transform, coder, 1 << shift, flag, out);
+    if transform != Transform::Offset {
+        put_signed(out, first);
+    }
+    match transform {
+        Transform::Offset => put_signed(out, low),
+        Transform::DeltaOffset => put_signed(out, delta_low),
+        _ => {}
+    }
+    if any == 0 {
+        return;
+    }
+    if transform == Transform::Delta && shift > 0 {
+        residuals.iter_mut().for_each(|r| *r = zigzag(unzigzag(*r) >> shift));
+    } else {
+        residuals.iter_mut().for_each(|r| *r >>= shift);
+    }
+    let any = residuals.iter().fold(0, |any, &residual| any | residual);
+    ints::encode_plain_blocks(residuals, width(any), out);
+}
+
+/// Puts `values` into `slots`; says how many there were.
+fn fill(slots: &mut [u64], values: impl Iterator<Item = u64>) -> usize {
+    slots.iter_mut().zip(values).map(|(slot, value)| *slot = value).count()
+}
+
+fn width(value: u64) -> u32 {
+    64 - value.leading_zeros()
+}
+
+/// The fields before the coded integers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    transform: Transform,
+    coder: Coder,
+    divisor: i64,
+    first: i64,
+    base: i64,
+    distance: Option<u64>,
+    /// The caller's flag.
+    pub(super) flag: bool,
+}
+
+impl Head {
+    /// Reads the fields.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let tag = reader.byte()?;
+        let transform = match tag & 7 {
+            0 => Transform::Offset,
+            1 => Transform::Delta,
+            2 => Transform::DeltaOffset,
+            3 => Transform::DeltaMedian,
+            4 => Transform::DeltaDelta,
+            5 => Transform::Predicted,
+            _ => return Err(Damaged("unknown transform")),
+        };
+        let coder = Coder::from_tag(tag >> CODER_SHIFT)?;
+        let divisor = if tag & HAS_DIVISOR == 0 { 1 } else { reader.varint()?.cast_signed() };
+        let first = if transform == Transform::Offset { 0 } else { reader.signed()? };
+        let has_base = !matches!(transform, Transform::Delta | Transform::Predicted);
+        let base = if has_base { reader.signed()? } else { 0 };
+        let distance =
+            if transform == Transform::Predicted { Some(reader.varint()?) } else { None };
+        Ok(Self { transform, coder, divisor, first, base, distance, flag: tag & FLAG != 0 })
+    }
+
+    /// How many columns back the predictor stands, if there is one.
+    pub(super) fn predictor_distance(&self) -> Option<u64> {
+        self.distance
+    }
+
+    /// Reads `count` values into `out`, replacing what it held. `predictor` has as many values
+    /// when [`Head::predictor_distance`] asked for it, else it is not looked at.
+    pub(super) fn decode(
+        &self,
+        reader: &mut Reader<'_>,
+        count: usize,
+        predictor: &[i64],
+        residuals: &mut Vec<u64>,
+        out: &mut Vec<i64>,
+    ) -> Result<(), Damaged> {
+        out.clear();
+        let coded = match self.transform {
+            Transform::Offset => count,
+            Transform::DeltaDelta => count.saturating_sub(2),
+            _ => count.saturating_sub(1),
+        };
+        ints::decode(reader, self.coder, coded, residuals)?;
+        if self.transform == Transform::Predicted && predictor.len() != count {
+            return Err(Damaged("predictor of another length"));
+        }
+        if count > 0 {
+            self.apply(residuals, count, predictor, out);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, residuals: &[u64], count: usize, predictor: &[i64], out: &mut Vec<i64>) {
+        let (g, base) = (self.divisor, self.base);
+        let mut value = self.first;
+        if self.transform == Transform::Offset {
+            out.extend(
+                residuals.iter().map(|&u| base.wrapping_add(u.cast_signed().wrapping_mul(g))),
+            );
+            return;
+        }
+        out.reserve(count);
+        out.push(value);
+        let mut step = |delta: i64| {
+            value = value.wrapping_add(delta);
+            value
+        };
+        match self.transform {
+            Transform::DeltaOffset if g == 1 => {
+                out.extend(residuals.iter().map(|&u| step(base.wrapping_add(u.cast_signed()))));
+            }
+            Transform::DeltaOffset => out.extend(
+                residuals.iter().map(|&u| step(base.wrapping_add(u.cast_signed().wrapping_mul(g)))),
+            ),
+            Transform::DeltaDelta => {
+                let mut delta = base;
+                if count > 1 {
+                    out.push(step(delta));
+                }
+                out.extend(residuals.iter().map(|&u| {
+                    delta = delta.wrapping_add(unzigzag(u).wrapping_mul(g));
+                    step(delta)
+                }));
+            }
+            Transform::Predicted => {
+                let pairs = predictor.iter().zip(predictor.get(1..).unwrap_or(&[]));
+                out.extend(residuals.iter().zip(pairs).map(|(&u, (&a, &b))| {
+                    step(b.wrapping_sub(a).wrapping_add(unzigzag(u).wrapping_mul(g)))
+                }));
+            }
+            _ => out.extend(
+                residuals.iter().map(|&u| step(base.wrapping_add(unzigzag(u).wrapping_mul(g)))),
+            ),
+        }
+    }
+}
