@@ -1,1 +1,19 @@
-//! narthex-testkit
+//! Stand-ins and helpers for tests and benchmarks: never part of the program.
+//!
+//! [`recording`] reads recorded exporter bodies, a [`fleet`] of fake exporters replays them, a
+//! [`receiver`] takes remote writes and remembers what came, a [`process`] is a program that is
+//! started, watched and ended, [`http`] asks it questions, and [`peers`] finds real software on
+//! the machine. Everything listens on loopback.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests touch real files, clocks and processes: no seam applies here"
+)]
+
+pub mod fleet;
+pub mod http;
+pub mod peers;
+pub mod process;
+pub mod receiver;
+pub mod recording;
+mod serve;

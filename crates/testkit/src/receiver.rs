@@ -1,0 +1,224 @@
+//! A remote-write receiver (protocol 1.0) that remembers what came.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use parking_lot::Mutex;
+use prost::Message;
+use tokio::task::JoinHandle;
+
+use crate::serve::{Pieces, listen, serve, text};
+
+/// The request of remote write 1.0, as far as it is looked at.
+#[derive(Clone, PartialEq, Message)]
+pub struct WriteRequest {
+    /// Series with their samples.
+    #[prost(message, repeated, tag = "1")]
+    pub timeseries: Vec<TimeSeries>,
+}
+
+/// One series.
+#[derive(Clone, PartialEq, Message)]
+pub struct TimeSeries {
+    /// Sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+    /// In time order.
+    #[prost(message, repeated, tag = "2")]
+    pub samples: Vec<Sample>,
+}
+
+/// A label.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Label {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// A sample.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Sample {
+    /// The value.
+    #[prost(double, tag = "1")]
+    pub value: f64,
+    /// Milliseconds since 1970.
+    #[prost(int64, tag = "2")]
+    pub timestamp: i64,
+}
+
+/// What came on one path.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    /// Per series, as `name="value",...` in the order sent.
+    pub series: HashMap<String, Series>,
+    /// Requests that were taken.
+    pub requests: u64,
+    /// Bytes of their bodies, compressed.
+    pub wire_bytes: u64,
+    /// Samples in them, repeated ones included.
+    pub samples: u64,
+    /// Samples that were older than one of their series before; equal ones may be a resend.
+    pub out_of_order: u64,
+    /// Requests that could not be read.
+    pub malformed: u64,
+}
+
+/// What came of one series.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// Samples that were new.
+    pub count: u64,
+    /// First and last time in ms.
+    pub first_ms: i64,
+    /// See `first_ms`.
+    pub last_ms: i64,
+    /// All of them, when the receiver keeps them: time in ms and bits of the value.
+    pub samples: Vec<(i64, u64)>,
+}
+
+/// How the receiver behaves.
+#[derive(Clone, Debug, Default)]
+struct Mood {
+    keep_samples: bool,
+    /// Statuses for the next requests, with a Retry-After in seconds.
+    refusals: Vec<(u16, Option<u32>)>,
+}
+
+/// A receiver on loopback. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    address: SocketAddr,
+    state: Arc<Mutex<BTreeMap<String, Received>>>,
+    mood: Arc<Mutex<Mood>>,
+    task: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Listens on `port` (0: a free one). `keep_samples` remembers every sample, not only counts.
+    ///
+    /// # Errors
+    /// When the port cannot be bound.
+    pub async fn start(port: u16, keep_samples: bool) -> io::Result<Self> {
+        let (listener, address) = listen(port).await?;
+        let state = Arc::new(Mutex::new(BTreeMap::new()));
+        let mood = Arc::new(Mutex::new(Mood { keep_samples, refusals: Vec::new() }));
+        let (to_state, to_mood) = (Arc::clone(&state), Arc::clone(&mood));
+        let handle = move |request| take(request, Arc::clone(&to_state), Arc::clone(&to_mood));
+        let task = tokio::spawn(serve(listener, handle));
+        Ok(Self { address, state, mood, task })
+    }
+
+    /// Where it listens; any path takes writes, and each is counted apart.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Refuses the next requests with these statuses, the first first, each with a Retry-After
+    /// in seconds if given.
+    pub fn refuse(&self, mut refusals: Vec<(u16, Option<u32>)>) {
+        refusals.reverse();
+        self.mood.lock().refusals = refusals;
+    }
+
+    /// What came on a path so far.
+    pub fn received(&self, path: &str) -> Received {
+        self.state.lock().get(path).cloned().unwrap_or_default()
+    }
+
+    /// Looks at what came on a path, without copying it.
+    pub fn look<T>(&self, path: &str, f: impl FnOnce(&Received) -> T) -> T {
+        f(self.state.lock().entry(path.to_owned()).or_default())
+    }
+
+    /// Stops listening and gives back what came, for a receiver that is down for a while.
+    pub async fn stop(self) -> BTreeMap<String, Received> {
+        self.task.abort();
+        while !self.task.is_finished() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        std::mem::take(&mut *self.state.lock())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn take(
+    request: Request<Incoming>,
+    state: Arc<Mutex<BTreeMap<String, Received>>>,
+    mood: Arc<Mutex<Mood>>,
+) -> Response<Pieces> {
+    let path = request.uri().path().to_owned();
+    let Ok(body) = request.into_body().collect().await else { return text(400, "cut short") };
+    let body = body.to_bytes();
+    let (keep_samples, refusal) = {
+        let mut mood = mood.lock();
+        (mood.keep_samples, mood.refusals.pop())
+    };
+    if let Some((status, retry_after)) = refusal {
+        let mut response = text(status, "refused for a test");
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert("retry-after", seconds.into());
+        }
+        return response;
+    }
+    let plain = snap::raw::Decoder::new().decompress_vec(&body).ok();
+    let decoded = plain.and_then(|plain| WriteRequest::decode(plain.as_slice()).ok());
+    let mut state = state.lock();
+    let received = state.entry(path).or_default();
+    let Some(decoded) = decoded else {
+        received.malformed += 1;
+        return text(400, "not a snappy-compressed write request");
+    };
+    received.requests += 1;
+    received.wire_bytes += body.len() as u64;
+    for series in &decoded.timeseries {
+        received.note(series, keep_samples);
+    }
+    text(204, "")
+}
+
+impl Received {
+    fn note(&mut self, incoming: &TimeSeries, keep_samples: bool) {
+        let mut key = String::with_capacity(160);
+        for label in &incoming.labels {
+            key.push_str(&label.name);
+            key.push_str("=\"");
+            key.push_str(&label.value);
+            key.push_str("\",");
+        }
+        let known = self.series.entry(key).or_default();
+        for sample in &incoming.samples {
+            self.samples += 1;
+            if known.count > 0 && sample.timestamp <= known.last_ms {
+                self.out_of_order += u64::from(sample.timestamp < known.last_ms);
+                continue;
+            }
+            if known.count == 0 {
+                known.first_ms = sample.timestamp;
+            }
+            known.count += 1;
+            known.last_ms = sample.timestamp;
+            if keep_samples {
+                known.samples.push((sample.timestamp, sample.value.to_bits()));
+            }
+        }
+    }
+
+    /// The distinct samples that came.
+    pub fn distinct(&self) -> u64 {
+        self.series.values().map(|series| series.count).sum()
+    }
+}
