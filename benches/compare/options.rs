@@ -54,8 +54,8 @@ impl Options {
     pub(crate) fn products(&self) -> Result<Vec<Product>> {
         let mut found = Vec::new();
         for name in &self.names {
-            let product = ALL.iter().find(|product| product.name == name);
-            let mut product = product.cloned().ok_or_else(|| anyhow!("unknown product {name}"))?;
+            let product = ALL.into_iter().find(|product| product.name == name);
+            let mut product = product.ok_or_else(|| anyhow!("unknown product {name}"))?;
             let program = match product.name {
                 "narthex" => self.narthex.is_file().then(|| self.narthex.clone()),
                 _ => peers::find(product.program),
