@@ -1,0 +1,175 @@
+//! Writes JSON as Prometheus writes it, straight into bytes.
+//!
+//! serde_json is not used for answers: samples are pairs of a number and a string, floats have
+//! Go's spelling, and a large matrix must not be built twice in memory.
+
+use std::io::Write as _;
+
+use narthex_model::number::ApiFloat;
+use narthex_model::{Labels, Timestamp};
+
+/// Appends `text` as a JSON string. As Prometheus' encoder does, nothing is escaped but what JSON
+/// demands; what was no UTF-8 is U+FFFD already.
+pub fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut done = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(bytes.get(done..at).unwrap_or_default());
+        done = at + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => {
+                // Writing into a Vec cannot fail.
+                let _ = write!(out, "\\u{control:04x}");
+            }
+        }
+    }
+    out.extend_from_slice(bytes.get(done..).unwrap_or_default());
+    out.push(b'"');
+}
+
+/// Appends a time as seconds, with three decimals unless it is whole.
+pub fn seconds(out: &mut Vec<u8>, at: Timestamp) {
+    let ms = at.millis();
+    if ms < 0 {
+        out.push(b'-');
+    }
+    let ms = ms.unsigned_abs();
+    let _ = write!(out, "{}", ms / 1000);
+    if !ms.is_multiple_of(1000) {
+        let _ = write!(out, ".{:03}", ms % 1000);
+    }
+}
+
+/// Appends `[seconds,"value"]`.
+pub fn sample(out: &mut Vec<u8>, at: Timestamp, value: f64) {
+    out.push(b'[');
+    seconds(out, at);
+    let _ = write!(out, ",\"{}\"]", ApiFloat(value));
+}
+
+/// Appends labels as an object, in the order of names.
+pub fn labels(out: &mut Vec<u8>, labels: &Labels) {
+    out.push(b'{');
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        string(out, name);
+        out.push(b':');
+        string(out, value);
+    }
+    out.push(b'}');
+}
+
+/// Appends a list of strings.
+pub fn strings<T: AsRef<str>>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>) {
+    list(out, items, |out, item| string(out, item.as_ref()));
+}
+
+/// Appends a list, each item by `put`.
+pub fn list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut put: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(b'[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        put(out, item);
+    }
+    out.push(b']');
+}
+
+/// Writes an object field by field.
+#[derive(Debug)]
+pub struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'a> Object<'a> {
+    /// Begins an object; [`Object::end`] closes it.
+    pub fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
+    /// Writes the name of a field; the value goes into what is returned.
+    pub fn field(&mut self, name: &str) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        string(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    /// A field that is a string.
+    pub fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        string(self.field(name), value);
+        self
+    }
+
+    /// A field that prints as a JSON number, boolean or null.
+    pub fn plain(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
+        let _ = write!(self.field(name), "{value}");
+        self
+    }
+
+    /// Closes the object.
+    pub fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(put: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        put(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn writes_samples_as_prometheus() {
+        let value = |ms, value| text(|out| sample(out, Timestamp(ms), value));
+        assert_eq!(value(1_435_781_451_781, 1.5), r#"[1435781451.781,"1.5"]"#);
+        assert_eq!(value(1000, f64::NAN), r#"[1,"NaN"]"#);
+        assert_eq!(value(1010, f64::INFINITY), r#"[1.010,"+Inf"]"#);
+        assert_eq!(value(-1500, 1e-7), r#"[-1.500,"1e-07"]"#);
+    }
+
+    #[test]
+    fn escapes_what_json_demands() {
+        assert_eq!(
+            text(|out| string(out, "a\"\\\n\u{1}<\u{e9}")),
+            "\"a\\\"\\\\\\n\\u0001<\u{e9}\""
+        );
+        let pair = Labels::from_pairs([("b", "2"), ("a", "\t")]);
+        assert_eq!(text(|out| labels(out, &pair)), r#"{"a":"\t","b":"2"}"#);
+    }
+
+    #[test]
+    fn separates_fields() {
+        let out = text(|out| {
+            let mut object = Object::begin(out);
+            object.text("a", "x").plain("b", 3);
+            object.end();
+        });
+        assert_eq!(out, r#"{"a":"x","b":3}"#);
+    }
+}
