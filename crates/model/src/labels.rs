@@ -35,6 +35,19 @@ impl Labels {
         builder.build()
     }
 
+    /// Builds from pairs that come in order of their names, each name once, none empty: what a
+    /// table of symbols holds of a set that was built before.
+    pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
+        debug_assert!(pairs.clone().is_sorted_by(|a, b| a.0 < b.0));
+        let bytes = pairs.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut text = String::with_capacity(bytes);
+        for (name, value) in pairs {
+            put(&mut text, name);
+            put(&mut text, value);
+        }
+        Self(Arc::from(text))
+    }
+
     /// The value of `name`, if the set has it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|&(n, _)| n == name).map(|(_, value)| value)

@@ -29,6 +29,7 @@ mod store;
 #[cfg(any(test, feature = "sim"))]
 pub mod testing;
 mod upkeep;
+mod view;
 pub mod wal;
 pub mod writer;
 

@@ -14,7 +14,7 @@ pub struct Row<'a> {
     /// One value per column; [`narthex_model::ABSENT`] where the column has no sample.
     pub values: &'a [f64],
     /// The columns whose bits differ from the row before in this layout, each once; `None` when
-    /// not known. A column left out although it differs is stored with its old value.
+    /// not known. Of a column left out although it differs, the old value may be stored.
     pub changed: Option<&'a [Column]>,
 }
 

@@ -1,19 +1,45 @@
 //! A consistent view for queries.
 
-use narthex_model::{Labels, Matcher, TimeRange, Timestamp};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use narthex_model::{Labels, Matcher, TimeRange};
 
 use crate::Error;
+use crate::head::Head;
+use crate::head::layout::Sight;
+use crate::view::View;
+
+mod samples;
+mod series;
+
+pub use samples::Samples;
+pub use series::Series;
+
+use series::HeadPart;
+
+/// Series looked at while the head's index is held: long enough to be worth the lock, short
+/// enough for the writer not to wait.
+const SERIES_PER_LOCK: usize = 1024;
 
 /// A consistent view of the store: the rows that were visible when it was taken, whole rows only,
 /// however long it is held. Holding one keeps memory and files of sealed windows in use.
 #[derive(Clone, Debug)]
-pub struct Snapshot {}
+pub struct Snapshot {
+    pub(crate) head: Arc<Head>,
+    pub(crate) view: Arc<View>,
+    pub(crate) sight: Sight,
+}
 
 impl Snapshot {
     /// The series that satisfy all matchers and may have samples in `range`, sorted by labels.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, Error> {
-        let _ = (matchers, range);
-        Ok(Selection::default())
+        let mut series = Vec::new();
+        self.select_head(matchers, range, |labels, parts| {
+            series.push(Series::new(labels, parts, Arc::clone(&self.view), self.sight));
+        });
+        series.sort_by(|a, b| a.labels().cmp(b.labels()));
+        Ok(Selection { series, warnings: Vec::new() })
     }
 
     /// The label names of the series that [`Snapshot::select`] would give, sorted.
@@ -22,8 +48,15 @@ impl Snapshot {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, Error> {
-        let _ = (matchers, range);
-        Ok(Vec::new())
+        let mut names = BTreeSet::new();
+        self.select_head(matchers, range, |labels, _| {
+            for (name, _) in &labels {
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
+            }
+        });
+        Ok(names.into_iter().collect())
     }
 
     /// The values of the label `name` on the series that [`Snapshot::select`] would give, sorted.
@@ -33,8 +66,39 @@ impl Snapshot {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, Error> {
-        let _ = (name, matchers, range);
-        Ok(Vec::new())
+        let mut values = BTreeSet::new();
+        self.select_head(matchers, range, |labels, _| {
+            if let Some(value) = labels.get(name).filter(|&value| !values.contains(value)) {
+                values.insert(value.to_owned());
+            }
+        });
+        Ok(values.into_iter().collect())
+    }
+
+    /// Calls `found` for each series of the head.
+    fn select_head(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        mut found: impl FnMut(Labels, Vec<HeadPart>),
+    ) {
+        let numbers = self.head.index.read().select(matchers);
+        for numbers in numbers.chunks(SERIES_PER_LOCK) {
+            let index = self.head.index.read();
+            let layouts = self.head.layouts.read();
+            for &number in numbers {
+                let parts: Vec<_> = index
+                    .places(number)
+                    .iter()
+                    .filter_map(|place| Some((layouts.get(place.layout.0)?, place.column)))
+                    .filter(|(layout, column)| layout.has(*column, range, self.sight))
+                    .map(|(layout, column)| HeadPart { layout: Arc::clone(layout), column })
+                    .collect();
+                if let (false, Some(labels)) = (parts.is_empty(), index.labels(number)) {
+                    found(labels, parts);
+                }
+            }
+        }
     }
 }
 
@@ -45,56 +109,4 @@ pub struct Selection {
     pub series: Vec<Series>,
     /// What could not be read, for the user's eyes.
     pub warnings: Vec<String>,
-}
-
-/// A series of a selection.
-#[derive(Clone, Debug)]
-pub struct Series {
-    labels: Labels,
-}
-
-impl Series {
-    /// Its labels.
-    pub fn labels(&self) -> &Labels {
-        &self.labels
-    }
-
-    /// Reads the samples in `range` into `out`, which is cleared first: in order of time, each
-    /// instant once (the first sample stored wins), staleness markers included. A damaged chunk is
-    /// left out and named in `out.warnings`.
-    pub fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), Error> {
-        let _ = range;
-        out.clear();
-        Ok(())
-    }
-}
-
-/// Samples of one series, in order of time; buffers to be reused.
-#[derive(Clone, Debug, Default)]
-pub struct Samples {
-    /// The times, strictly rising.
-    pub times: Vec<Timestamp>,
-    /// The values, one per time.
-    pub values: Vec<f64>,
-    /// What could not be read, for the user's eyes.
-    pub warnings: Vec<String>,
-}
-
-impl Samples {
-    /// Empties the buffers and keeps their memory.
-    pub fn clear(&mut self) {
-        self.times.clear();
-        self.values.clear();
-        self.warnings.clear();
-    }
-
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.times.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
-    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use narthex_model::{Clock, Timestamp};
 
+use crate::fs::SimFs;
 use crate::{Store, Writer};
 
 /// A clock that moves when told to.
@@ -38,7 +39,7 @@ impl Clock for HandClock {
 
 /// A store in memory, whose clock stands at the end of time so that rows of any time enter.
 pub fn memory_store() -> (Arc<Store>, Writer) {
-    let store = Arc::new(Store { options: crate::Options::default() });
-    let writer = Writer { store: Arc::clone(&store) };
-    (store, writer)
+    let fs = Arc::new(SimFs::new(0));
+    let clock = Arc::new(HandClock::new(Timestamp::MAX));
+    crate::open(fs, clock, crate::Options::default()).expect("an empty directory opens")
 }

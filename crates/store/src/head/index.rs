@@ -1,0 +1,311 @@
+//! The series of the head: by number, by labels, and by each label.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+
+use foldhash::fast::FixedState;
+use narthex_model::Labels;
+
+use super::pages::Pages;
+use super::symbols::{Symbol, Symbols};
+use crate::{Column, Error, LayoutRef, SeriesRef};
+
+/// A series with nothing standing in a layout stays for this many seals, so that a writer may
+/// resolve first and lay out later.
+const IDLE_SEALS_KEPT: u32 = 2;
+
+/// Where a series has its samples: a column of a layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) layout: LayoutRef,
+    pub(crate) column: Column,
+}
+
+/// All places of a series. Nearly every series has one.
+#[derive(Debug)]
+enum Places {
+    None,
+    One(Place),
+    #[expect(clippy::box_collection, reason = "rare, and a plain vector would grow every series")]
+    Many(Box<Vec<Place>>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    pairs: Box<[(Symbol, Symbol)]>,
+    places: Places,
+    /// The seal after which it was last resolved or laid out.
+    touched: u32,
+}
+
+/// The series of one label name, by value.
+#[derive(Debug, Default)]
+pub(super) struct NamePostings {
+    pub(super) values: HashMap<Symbol, Vec<u32>, FixedState>,
+}
+
+/// The series table.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(super) symbols: Symbols,
+    pub(super) names: HashMap<Symbol, NamePostings, FixedState>,
+    /// All series, rising.
+    pub(super) all: Vec<u32>,
+    entries: Pages<Entry>,
+    /// Hash of labels to the first series with it.
+    by_hash: HashMap<u64, u32, BuildHasherDefault<NoHash>>,
+    /// Further series with a hash that is taken.
+    collided: HashMap<u64, Vec<u32>, BuildHasherDefault<NoHash>>,
+    /// Series that had no place when last looked at.
+    idle: Vec<u32>,
+    seals: u32,
+}
+
+/// The hash under which labels are found; stable within a process only.
+pub(crate) fn hash_labels(labels: &Labels) -> u64 {
+    FixedState::default().hash_one(labels.as_encoded())
+}
+
+impl Index {
+    /// The series with these labels; marks it as wanted.
+    pub(crate) fn find(&mut self, hash: u64, labels: &Labels) -> Option<SeriesRef> {
+        let first = *self.by_hash.get(&hash)?;
+        let number = if self.has_labels(first, labels) {
+            first
+        } else {
+            let others = self.collided.get(&hash)?;
+            others.iter().copied().find(|&n| self.has_labels(n, labels))?
+        };
+        if let Some(entry) = self.entries.get_mut(number) {
+            entry.touched = self.seals;
+        }
+        SeriesRef::new(number)
+    }
+
+    /// Enters a series. Its number is greater than all before, except when the log is replayed.
+    pub(crate) fn insert(&mut self, series: SeriesRef, hash: u64, labels: &Labels) {
+        let number = series.get();
+        if self.entries.get(number).is_some() {
+            return;
+        }
+        let mut pairs = Vec::with_capacity(labels.len());
+        for (name, value) in labels {
+            let name = self.symbols.acquire(name);
+            let value = self.symbols.acquire(value);
+            let list = self.names.entry(name).or_default().values.entry(value).or_default();
+            insert_rising(list, number);
+            pairs.push((name, value));
+        }
+        insert_rising(&mut self.all, number);
+        let entry = Entry { pairs: pairs.into(), places: Places::None, touched: self.seals };
+        self.entries.insert(number, entry);
+        if let Some(&first) = self.by_hash.get(&hash) {
+            debug_assert_ne!(first, number);
+            self.collided.entry(hash).or_default().push(number);
+        } else {
+            self.by_hash.insert(hash, number);
+        }
+        self.idle.push(number);
+    }
+
+    /// Notes that `series` stands in `place`.
+    pub(crate) fn add_place(&mut self, series: SeriesRef, place: Place) -> Result<(), Error> {
+        let entry = self.entries.get_mut(series.get()).ok_or(Error::UnknownSeries(series))?;
+        entry.touched = self.seals;
+        match &mut entry.places {
+            Places::None => entry.places = Places::One(place),
+            Places::One(old) if *old == place => {}
+            Places::One(old) => entry.places = Places::Many(Box::new(vec![*old, place])),
+            Places::Many(many) if many.contains(&place) => {}
+            Places::Many(many) => many.push(place),
+        }
+        Ok(())
+    }
+
+    /// Forgets that `series` stands in `layout`.
+    pub(crate) fn remove_places(&mut self, series: SeriesRef, layout: LayoutRef) {
+        let Some(entry) = self.entries.get_mut(series.get()) else { return };
+        match &mut entry.places {
+            Places::None => return,
+            Places::One(place) => {
+                if place.layout == layout {
+                    entry.places = Places::None;
+                }
+            }
+            Places::Many(many) => {
+                many.retain(|place| place.layout != layout);
+                match many.as_slice() {
+                    [] => entry.places = Places::None,
+                    &[place] => entry.places = Places::One(place),
+                    _ => {}
+                }
+            }
+        }
+        if matches!(entry.places, Places::None) {
+            entry.touched = self.seals;
+            self.idle.push(series.get());
+        }
+    }
+
+    /// The places of a series.
+    pub(crate) fn places(&self, series: u32) -> &[Place] {
+        match self.entries.get(series).map(|entry| &entry.places) {
+            None | Some(Places::None) => &[],
+            Some(Places::One(place)) => std::slice::from_ref(place),
+            Some(Places::Many(many)) => many,
+        }
+    }
+
+    /// Whether the series is here.
+    pub(crate) fn contains(&self, series: SeriesRef) -> bool {
+        self.entries.get(series.get()).is_some()
+    }
+
+    /// The labels of a series.
+    pub(crate) fn labels(&self, series: u32) -> Option<Labels> {
+        let entry = self.entries.get(series)?;
+        let text =
+            |&(name, value): &(Symbol, Symbol)| (self.symbols.text(name), self.symbols.text(value));
+        Some(Labels::from_sorted(entry.pairs.iter().map(text)))
+    }
+
+    /// The pairs of name and value of a series, by name.
+    pub(super) fn pairs(&self, series: u32) -> &[(Symbol, Symbol)] {
+        self.entries.get(series).map_or(&[], |entry| &entry.pairs)
+    }
+
+    /// Bytes of the names and values of all labels, each counted once.
+    pub(crate) fn symbol_bytes(&self) -> usize {
+        self.symbols.bytes()
+    }
+
+    /// Number of series.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Counts a seal and removes the series that have been idle for long; returns how many.
+    pub(crate) fn remove_idle(&mut self) -> u64 {
+        self.seals += 1;
+        let mut dead = Vec::new();
+        let mut still_idle = Vec::new();
+        for number in std::mem::take(&mut self.idle) {
+            match self.entries.get(number) {
+                Some(entry) if matches!(entry.places, Places::None) => {
+                    if self.seals.saturating_sub(entry.touched) > IDLE_SEALS_KEPT {
+                        dead.push(number);
+                    } else {
+                        still_idle.push(number);
+                    }
+                }
+                _ => {}
+            }
+        }
+        still_idle.sort_unstable();
+        still_idle.dedup();
+        self.idle = still_idle;
+        dead.sort_unstable();
+        dead.dedup();
+        self.remove(&dead);
+        dead.len() as u64
+    }
+
+    /// Removes the series of the rising list `dead`.
+    fn remove(&mut self, dead: &[u32]) {
+        if dead.is_empty() {
+            return;
+        }
+        let mut touched = Vec::new();
+        for &number in dead {
+            let hash = self.labels(number).map(|labels| hash_labels(&labels));
+            if let Some(hash) = hash {
+                self.forget_hash(hash, number);
+            }
+            if let Some(entry) = self.entries.remove(number) {
+                touched.extend_from_slice(&entry.pairs);
+            }
+        }
+        let is_alive = |number: &u32| dead.binary_search(number).is_err();
+        self.all.retain(is_alive);
+        // Every dead series releases its symbols, but each list is walked once.
+        let uses = touched.clone();
+        touched.sort_unstable();
+        touched.dedup();
+        for (name, value) in touched {
+            let Some(postings) = self.names.get_mut(&name) else { continue };
+            let Some(list) = postings.values.get_mut(&value) else { continue };
+            list.retain(is_alive);
+            list.shrink_to(list.len() * 2);
+            if list.is_empty() {
+                postings.values.remove(&value);
+            }
+            if postings.values.is_empty() {
+                self.names.remove(&name);
+            }
+        }
+        for (name, value) in uses {
+            self.symbols.release(name);
+            self.symbols.release(value);
+        }
+    }
+
+    fn forget_hash(&mut self, hash: u64, number: u32) {
+        let heir = self.collided.get_mut(&hash).and_then(|others| {
+            others.retain(|&n| n != number);
+            others.pop()
+        });
+        if self.collided.get(&hash).is_some_and(Vec::is_empty) {
+            self.collided.remove(&hash);
+        }
+        let first = self.by_hash.get(&hash).copied();
+        match (first == Some(number), heir) {
+            (true, Some(heir)) => {
+                self.by_hash.insert(hash, heir);
+            }
+            (true, None) => {
+                self.by_hash.remove(&hash);
+            }
+            (false, Some(heir)) => self.collided.entry(hash).or_default().push(heir),
+            (false, None) => {}
+        }
+    }
+
+    fn has_labels(&self, number: u32, labels: &Labels) -> bool {
+        let Some(entry) = self.entries.get(number) else { return false };
+        let mut theirs = labels.iter();
+        let equal = entry.pairs.iter().all(|&(name, value)| {
+            theirs.next() == Some((self.symbols.text(name), self.symbols.text(value)))
+        });
+        equal && theirs.next().is_none()
+    }
+}
+
+/// Puts `number` into a rising list; at its end in all but replayed logs.
+fn insert_rising(list: &mut Vec<u32>, number: u32) {
+    match list.last() {
+        Some(&last) if last >= number => {
+            if let Err(at) = list.binary_search(&number) {
+                list.insert(at, number);
+            }
+        }
+        _ => list.push(number),
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Debug, Default)]
+struct NoHash(u64);
+
+impl Hasher for NoHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        debug_assert!(false, "only whole hashes are keys");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
