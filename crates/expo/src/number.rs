@@ -1,0 +1,255 @@
+//! Numbers as Go's `ParseFloat` reads them, and as the `le` and `quantile` labels spell them.
+
+use model::sample::NORMAL_NAN;
+use narthex_model as model;
+use std::borrow::Cow;
+
+/// Powers of ten that an `f64` holds exactly.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+/// The largest integer up to which an `f64` holds every integer.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// Reads the decimal number at the start of `text` if it is short enough to be exact, with its
+/// length. The caller looks at what follows it.
+///
+/// A mantissa below 2^53 and a power of ten up to 22 are both exact, so one multiplication or
+/// division rounds once and the result is the nearest `f64`.
+#[inline]
+pub(crate) fn short_decimal(text: &[u8]) -> Option<(f64, usize)> {
+    let negative = text.first() == Some(&b'-');
+    let mut at = usize::from(negative);
+    let start = at;
+    let mut mantissa = 0u64;
+    while let Some(digit) = digit(text, at) {
+        mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
+        at += 1;
+    }
+    let mut digits = at - start;
+    let mut fraction = 0;
+    if text.get(at) == Some(&b'.') {
+        at += 1;
+        let point = at;
+        while let Some(digit) = digit(text, at) {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
+            at += 1;
+        }
+        fraction = at - point;
+        digits += fraction;
+    }
+    // Nineteen digits never overflow the mantissa.
+    if digits == 0 || digits > 19 || mantissa > EXACT_MAX {
+        return None;
+    }
+    let mut scale = -i32::try_from(fraction).ok()?;
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        let (exponent, len) = exponent(text.get(at + 1..)?)?;
+        at += 1 + len;
+        scale += exponent;
+    }
+    let mut value = u64_to_f64(mantissa);
+    let power = *POWERS.get(scale.unsigned_abs() as usize)?;
+    value = if scale < 0 { value / power } else { value * power };
+    Some((if negative { -value } else { value }, at))
+}
+
+#[inline]
+fn digit(text: &[u8], at: usize) -> Option<u64> {
+    let digit = text.get(at)?.wrapping_sub(b'0');
+    (digit <= 9).then_some(u64::from(digit))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the caller keeps it at or below 2^53")]
+fn u64_to_f64(exact: u64) -> f64 {
+    exact as f64
+}
+
+/// Reads up to three digits of a signed exponent; more are left to the standard parser.
+fn exponent(text: &[u8]) -> Option<(i32, usize)> {
+    let signed = matches!(text.first(), Some(b'+' | b'-'));
+    let mut at = usize::from(signed);
+    let mut exponent = 0;
+    while let Some(digit) = digit(text, at) {
+        exponent = exponent * 10 + i32::try_from(digit).ok()?;
+        at += 1;
+        if at > 4 {
+            return None;
+        }
+    }
+    if at == usize::from(signed) {
+        return None;
+    }
+    Some((if text.first() == Some(&b'-') { -exponent } else { exponent }, at))
+}
+
+/// Reads a whole token as Prometheus reads a sample's value: Go's spellings but for hexadecimal
+/// floats and underscores; out of range is an error; every NaN becomes the ordinary one.
+pub(crate) fn value(token: &[u8]) -> Option<f64> {
+    if let Some((value, len)) = short_decimal(token)
+        && len == token.len()
+    {
+        return Some(value);
+    }
+    if token.iter().any(|byte| matches!(byte, b'p' | b'P' | b'_')) {
+        return None;
+    }
+    go_decimal(token)
+}
+
+/// Go's `ParseFloat` without hexadecimal floats.
+fn go_decimal(token: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(token).ok()?;
+    let value: f64 = text.parse().ok()?;
+    if value.is_nan() {
+        // Go takes no sign before NaN.
+        return (token.len() == 3).then_some(NORMAL_NAN);
+    }
+    // An infinity that was spelt with digits is a number out of range.
+    (value.is_finite() || !token.iter().any(u8::is_ascii_digit)).then_some(value)
+}
+
+/// Reads a hexadecimal float as Go does: `0x1.8p-3`, the exponent is required.
+fn go_hex(text: &str) -> Option<f64> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let text = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    let (mantissa, exponent) = text.split_once(['p', 'P'])?;
+    let mut exponent: i32 = exponent.parse().ok().filter(|e: &i32| e.abs() < 10_000)?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut bits = 0u64;
+    for c in whole.chars().chain(fraction.chars()) {
+        // Sixteen digits are far more than a bucket's bound has; longer ones stay as they are.
+        bits = bits.checked_mul(16)? | u64::from(c.to_digit(16)?);
+    }
+    if whole.is_empty() && fraction.is_empty() || bits > EXACT_MAX {
+        return None;
+    }
+    exponent -= 4 * i32::try_from(fraction.len()).ok()?;
+    let value = u64_to_f64(bits) * 2f64.powi(exponent);
+    value.is_finite().then_some(if negative { -value } else { value })
+}
+
+/// Spells the value of an `le` or `quantile` label as Prometheus 3 does, `1` as `1.0`; what is no
+/// number stays as it is.
+pub(crate) fn normalised(text: &str) -> Cow<'_, str> {
+    match go_decimal(text.as_bytes()).or_else(|| go_hex(text)) {
+        Some(value) => Cow::Owned(openmetrics_float(value)),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// The shortest spelling that always shows a point or an exponent; exponents as C's `%g` has them.
+fn openmetrics_float(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let power: i32 = exponent.parse().unwrap_or(0);
+    // Go's shortest 'g' form decides by six digits, however many there are: 123456789.0 is
+    // 1.23456789e+08.
+    if value != 0.0 && !(-4..6).contains(&power) {
+        let sign = if power < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", power.abs());
+    }
+    let plain = format!("{value}");
+    if plain.contains('.') { plain } else { plain + ".0" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bits(token: &str) -> Option<u64> {
+        value(token.as_bytes()).map(f64::to_bits)
+    }
+
+    #[test]
+    fn takes_the_spellings_go_takes() {
+        for (token, want) in [
+            ("0", 0.0),
+            ("-0", -0.0),
+            ("+1.5", 1.5),
+            (".5", 0.5),
+            ("1.", 1.0),
+            ("1.e2", 100.0),
+            ("1E+05", 1e5),
+            ("1e-07", 1e-7),
+            ("5e-324", 5e-324),
+            ("1e-400", 0.0),
+            ("9007199254740993", 9_007_199_254_740_992.0),
+            ("18446744073709551615", 18_446_744_073_709_551_615.0),
+            ("184467440737095516150000", 1.844_674_407_370_955_2e23),
+            ("0.30000000000000004", 0.1 + 0.2),
+            ("1.7976931348623157e308", f64::MAX),
+            ("inf", f64::INFINITY),
+            ("+Inf", f64::INFINITY),
+            ("-iNfInItY", f64::NEG_INFINITY),
+            ("nan", NORMAL_NAN),
+            ("NaN", NORMAL_NAN),
+            ("000000000000000000000000000001", 1.0),
+        ] {
+            assert_eq!(bits(token), Some(want.to_bits()), "{token}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_prometheus_refuses() {
+        for token in [
+            "", "-", "+", ".", "e5", "1e", "1e+", "1e999", "-1e999", "+nan", "-NaN", "0x10",
+            "0x1p3", "1_000", "1 ", "1\r", "1.2.3", "--1", "+-1", "infi", "infinit", "1e5.5", "1d",
+            "\u{661}",
+        ] {
+            assert_eq!(bits(token), None, "{token}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_spelt_as_prometheus_3_spells_them() {
+        for (from, to) in [
+            ("1", "1.0"),
+            ("0", "0.0"),
+            ("-1", "-1.0"),
+            ("1000000", "1e+06"),
+            ("25000", "25000.0"),
+            ("0.00001", "1e-05"),
+            ("0.0001", "0.0001"),
+            ("123456789", "1.23456789e+08"),
+            ("0x1p3", "8.0"),
+            ("+Inf", "+Inf"),
+            ("inf", "+Inf"),
+            ("nan", "NaN"),
+            ("2.50", "2.5"),
+            ("x", "x"),
+            ("", ""),
+            ("1e999", "1e999"),
+        ] {
+            assert_eq!(normalised(from), to);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn short_decimals_are_the_nearest_float(value in -1e18..1e18f64, places in 0usize..12) {
+            let text = format!("{value:.places$}");
+            prop_assert_eq!(bits(&text), Some(text.parse::<f64>().unwrap().to_bits()));
+        }
+
+        #[test]
+        fn any_bits_survive_printing(pattern: u64) {
+            let value = f64::from_bits(pattern);
+            prop_assume!(value.is_finite());
+            prop_assert_eq!(bits(&format!("{value:e}")), Some(pattern));
+            prop_assert_eq!(bits(&format!("{value}")), Some(pattern));
+        }
+    }
+}

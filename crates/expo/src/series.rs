@@ -1,0 +1,371 @@
+//! The text of a series: its end, its rules, its labels. Both formats share it but for blanks,
+//! commas and raw newlines.
+
+use std::borrow::Cow;
+
+use narthex_model::{LabelsBuilder, METRIC_NAME};
+
+use crate::fault::{Fault, ParseErrorKind as Kind};
+use crate::format::Format;
+use crate::number;
+use crate::scan;
+
+/// Labels up to which the check for equal names needs no memory.
+const FEW_LABELS: usize = 24;
+
+/// Which label of a series is a number that Prometheus spells anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Normalise {
+    #[default]
+    Nothing,
+    Le,
+    Quantile,
+}
+
+/// What [`check`] found out about a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Length of the series' text in bytes.
+    pub(crate) len: usize,
+    pub(crate) has_le: bool,
+    pub(crate) has_quantile: bool,
+}
+
+/// One part of a series, still escaped, without its quotes.
+#[derive(Clone, Copy, Debug)]
+enum Part<'a> {
+    Name(&'a [u8]),
+    Label(&'a [u8], &'a [u8]),
+    End,
+}
+
+fn is_name_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// The end of a bare metric name that begins at `at`; `at` itself if there is none.
+pub(crate) fn metric_name_end(text: &[u8], at: usize) -> usize {
+    let mut bytes = text.iter().skip(at).copied();
+    if !bytes.next().is_some_and(|byte| is_name_start(byte) || byte == b':') {
+        return at;
+    }
+    at + 1 + bytes.take_while(|&byte| is_name_byte(byte) || byte == b':').count()
+}
+
+/// The length of the series at the start of `text`, judging nothing: exact for every series that
+/// [`check`] accepts, anything or nothing for others.
+pub(crate) fn extent(text: &[u8], format: Format) -> Option<usize> {
+    let name = metric_name_end(text, 0);
+    let brace = if format == Format::Text { scan::skip_blanks(text, name) } else { name };
+    if text.get(brace) != Some(&b'{') {
+        return (name > 0).then_some(name);
+    }
+    let mut at = brace + 1;
+    loop {
+        at += scan::find_either(text.get(at..)?, b'"', b'}')? + 1;
+        if text.get(at - 1) == Some(&b'}') {
+            return Some(at);
+        }
+        loop {
+            at += scan::find_either(text.get(at..)?, b'"', b'\\')? + 1;
+            if text.get(at - 1) == Some(&b'"') {
+                break;
+            }
+            at += 1;
+        }
+    }
+}
+
+/// Walks over the parts of the series at the start of `text`.
+#[derive(Debug)]
+struct Lexer<'a> {
+    text: &'a [u8],
+    at: usize,
+    format: Format,
+    place: Place,
+    named: bool,
+    exemplar: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Start,
+    AfterBareName,
+    AfterBrace,
+    /// Also after a quoted metric name.
+    AfterLabel,
+}
+
+impl<'a> Lexer<'a> {
+    fn new(text: &'a [u8], format: Format) -> Self {
+        Self { text, at: 0, format, place: Place::Start, named: false, exemplar: false }
+    }
+
+    /// For the braces of an exemplar, where a metric name has no place.
+    fn exemplar(text: &'a [u8]) -> Self {
+        let format = Format::OpenMetrics;
+        Self { text, at: 1, format, place: Place::AfterBrace, named: true, exemplar: true }
+    }
+
+    fn fault(&self, kind: Kind) -> Fault {
+        Fault::new(self.at, kind)
+    }
+
+    fn skip_blanks(&mut self) {
+        if self.format == Format::Text {
+            self.at = scan::skip_blanks(self.text, self.at);
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.text.get(self.at) == Some(&byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn next(&mut self) -> Result<Part<'a>, Fault> {
+        match self.place {
+            Place::Start => {
+                let end = metric_name_end(self.text, 0);
+                if end > 0 {
+                    self.at = end;
+                    self.named = true;
+                    self.place = Place::AfterBareName;
+                    return Ok(Part::Name(self.slice(0, end)));
+                }
+                if !self.take(b'{') {
+                    return Err(self.fault(Kind::ExpectedStart));
+                }
+            }
+            Place::AfterBareName => {
+                let end = self.at;
+                self.skip_blanks();
+                if !self.take(b'{') {
+                    self.at = end;
+                    return Ok(Part::End);
+                }
+            }
+            Place::AfterBrace => {}
+            Place::AfterLabel => {
+                self.skip_blanks();
+                let comma = self.take(b',');
+                let closes = self.text.get(self.at) == Some(&b'}');
+                if !comma && !closes && self.format == Format::OpenMetrics {
+                    return Err(self.fault(Kind::ExpectedComma));
+                }
+            }
+        }
+        self.skip_blanks();
+        if !self.take(b'}') {
+            return self.label_or_name();
+        }
+        if self.named { Ok(Part::End) } else { Err(self.fault(Kind::NameMissing)) }
+    }
+
+    fn label_or_name(&mut self) -> Result<Part<'a>, Fault> {
+        let start = self.at;
+        let quoted = self.text.get(start) == Some(&b'"');
+        let name = if quoted { self.quoted(true)? } else { self.bare_label_name()? };
+        self.skip_blanks();
+        if matches!(self.text.get(self.at), Some(b',' | b'}')) && quoted {
+            if self.named {
+                return Err(Fault::new(start, Kind::NameTwice));
+            }
+            self.named = true;
+            self.place = Place::AfterLabel;
+            return Ok(Part::Name(name));
+        }
+        if !self.take(b'=') {
+            return Err(self.fault(Kind::ExpectedEqual));
+        }
+        self.skip_blanks();
+        if self.text.get(self.at) != Some(&b'"') {
+            return Err(self.fault(Kind::ExpectedLabelValue));
+        }
+        let value = self.quoted(false)?;
+        self.place = Place::AfterLabel;
+        Ok(Part::Label(name, value))
+    }
+
+    fn bare_label_name(&mut self) -> Result<&'a [u8], Fault> {
+        let start = self.at;
+        let mut bytes = self.text.iter().skip(start).copied();
+        if !bytes.next().is_some_and(is_name_start) {
+            return Err(self.fault(Kind::ExpectedLabelName));
+        }
+        self.at += 1 + bytes.take_while(|&byte| is_name_byte(byte)).count();
+        Ok(self.slice(start, self.at))
+    }
+
+    /// Reads a quoted string; the result is without the quotes and still escaped.
+    fn quoted(&mut self, is_name: bool) -> Result<&'a [u8], Fault> {
+        let kind = if is_name { Kind::ExpectedLabelName } else { Kind::ExpectedLabelValue };
+        // Prometheus takes raw newlines in label values of the text format, and in quoted names.
+        let one_line = self.exemplar || (self.format == Format::OpenMetrics && !is_name);
+        let start = self.at + 1;
+        let mut at = start;
+        loop {
+            match self.text.get(at) {
+                Some(b'"') => break,
+                Some(b'\\') if self.text.get(at + 1).is_some_and(|&byte| byte != b'\n') => at += 2,
+                Some(0) if is_name => return Err(Fault::new(at, kind)),
+                Some(b'\n') if one_line => return Err(Fault::new(at, kind)),
+                Some(b'\\') | None => return Err(Fault::new(at, kind)),
+                Some(_) => at += 1,
+            }
+        }
+        self.at = at + 1;
+        Ok(self.slice(start, at))
+    }
+
+    fn slice(&self, start: usize, end: usize) -> &'a [u8] {
+        self.text.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Holds the series at the start of `text` against the grammar and the rules that Prometheus
+/// applies before it stores: names there, not empty, valid UTF-8 and unique; values valid UTF-8.
+/// The fault's place counts from the start of `text`.
+pub(crate) fn check(text: &[u8], format: Format) -> Result<Checked, Fault> {
+    let mut lexer = Lexer::new(text, format);
+    let mut checked = Checked::default();
+    let mut names = [&[] as &[u8]; FEW_LABELS];
+    let mut count = 0;
+    let mut escaped = false;
+    loop {
+        let (name, value) = match lexer.next()? {
+            Part::Name(name) => (name, None),
+            Part::Label(name, value) => (name, Some(value)),
+            Part::End => break,
+        };
+        if name.is_empty() {
+            return Err(lexer.fault(Kind::NameEmpty));
+        }
+        if std::str::from_utf8(name).is_err() {
+            return Err(lexer.fault(Kind::NameNotUtf8));
+        }
+        let Some(value) = value else { continue };
+        if std::str::from_utf8(value).is_err() {
+            return Err(lexer.fault(Kind::LabelValueNotUtf8));
+        }
+        checked.has_le |= name == b"le";
+        checked.has_quantile |= name == b"quantile";
+        escaped |= name.contains(&b'\\');
+        if name == METRIC_NAME.as_bytes() || names.iter().take(count).any(|have| *have == name) {
+            return Err(lexer.fault(Kind::LabelTwice));
+        }
+        if let Some(free) = names.get_mut(count) {
+            *free = name;
+        }
+        count += 1;
+    }
+    checked.len = lexer.at;
+    if escaped || count > FEW_LABELS {
+        check_many_names(text, format)?;
+    }
+    Ok(checked)
+}
+
+/// The check for equal names where names are many or escaped.
+fn check_many_names(text: &[u8], format: Format) -> Result<(), Fault> {
+    let mut lexer = Lexer::new(text, format);
+    let mut names = vec![Cow::Borrowed(METRIC_NAME)];
+    loop {
+        match lexer.next()? {
+            Part::Name(_) => {}
+            Part::Label(name, _) => names.push(unescaped(name)),
+            Part::End => break,
+        }
+    }
+    names.sort_unstable();
+    if names.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(lexer.fault(Kind::LabelTwice)) }
+}
+
+/// Writes the labels of a checked series to `out`, which is cleared first.
+pub(crate) fn labels(text: &[u8], format: Format, normalise: Normalise, out: &mut LabelsBuilder) {
+    out.clear();
+    let respelt = match normalise {
+        Normalise::Nothing => "",
+        Normalise::Le => "le",
+        Normalise::Quantile => "quantile",
+    };
+    let mut lexer = Lexer::new(text, format);
+    loop {
+        match lexer.next() {
+            Ok(Part::Name(name)) => {
+                out.set(METRIC_NAME, &unescaped(name));
+            }
+            Ok(Part::Label(name, value)) => {
+                let (name, value) = (unescaped(name), unescaped(value));
+                let value = if name == respelt { number::normalised(&value) } else { value };
+                out.set(&name, &value);
+            }
+            Ok(Part::End) | Err(_) => return,
+        }
+    }
+}
+
+/// The names of a checked series' labels whose value is empty.
+pub(crate) fn blank_labels(text: &[u8], format: Format) -> Vec<String> {
+    let mut lexer = Lexer::new(text, format);
+    let mut blank = Vec::new();
+    loop {
+        match lexer.next() {
+            Ok(Part::Label(name, b"")) => blank.push(unescaped(name).into_owned()),
+            Ok(Part::Label(..) | Part::Name(_)) => {}
+            Ok(Part::End) | Err(_) => return blank,
+        }
+    }
+}
+
+/// The length of the braces at the start of `text` that hold an exemplar's labels.
+pub(crate) fn check_exemplar_labels(text: &[u8]) -> Result<usize, Fault> {
+    let mut lexer = Lexer::exemplar(text);
+    loop {
+        match lexer.next()? {
+            Part::Label(_, value) if std::str::from_utf8(value).is_err() => {
+                return Err(lexer.fault(Kind::LabelValueNotUtf8));
+            }
+            Part::Label(..) | Part::Name(_) => {}
+            Part::End => return Ok(lexer.at),
+        }
+    }
+}
+
+/// Resolves `\\`, `\"` and `\n`; other escapes stay as they are, as in Prometheus.
+pub(crate) fn unescaped(raw: &[u8]) -> Cow<'_, str> {
+    unescape(raw, true)
+}
+
+/// Resolves `\\` and `\n` (and `\"` where `quotes` says so).
+pub(crate) fn unescape(raw: &[u8], quotes: bool) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(raw);
+    if !text.contains('\\') {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        let rest = chars.as_str();
+        let resolved = match rest.chars().next() {
+            Some('\\') => '\\',
+            Some('n') => '\n',
+            Some('"') if quotes => '"',
+            _ => {
+                out.push('\\');
+                continue;
+            }
+        };
+        out.push(resolved);
+        chars.next();
+    }
+    Cow::Owned(out)
+}
