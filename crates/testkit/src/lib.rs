@@ -2,7 +2,7 @@
 //!
 //! [`recording`] reads recorded exporter bodies, a [`fleet`] of fake exporters replays them, a
 //! [`receiver`] takes remote writes and remembers what came, a [`process`] is a program that is
-//! started, watched and ended, [`http`] asks it questions, and [`peers`] finds real software on
+//! started, watched and ended, [`background`] runs the stand-ins beside a test that blocks, [`http`] asks it questions, and [`peers`] finds real software on
 //! the machine. Everything listens on loopback.
 #![forbid(unsafe_code)]
 #![expect(
@@ -10,6 +10,7 @@
     reason = "tests touch real files, clocks and processes: no seam applies here"
 )]
 
+pub mod background;
 pub mod fleet;
 pub mod http;
 pub mod peers;
