@@ -1,0 +1,173 @@
+//! Which series have a label: sorted lists of series, one per name and value.
+
+use super::fault::Fault;
+use super::format::{NameRecord, SINGLE, put_u32};
+use super::reader::Block;
+use crate::codec::Damaged;
+use crate::codec::wire::{Reader, put_varint};
+
+/// Length of a value's entry.
+const ENTRY_BYTES: u64 = 8;
+/// The most bytes before a list's series.
+const LIST_HEAD_BYTES_MAX: u64 = 20;
+
+/// One label of one series: name, value, series.
+pub(super) type Posting = (u32, u32, u32);
+
+/// The section's bytes, and the names; `None` if a place does not fit. `postings` are sorted.
+pub(super) fn encode(postings: &[Posting]) -> Option<(Vec<u8>, Vec<NameRecord>)> {
+    let mut names = Vec::new();
+    let mut lists = Vec::new();
+    let mut entries: Vec<(u32, u32)> = Vec::new();
+    let pairs = postings.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).count() as u64;
+    let lists_start = pairs * ENTRY_BYTES;
+    for name in postings.chunk_by(|a, b| a.0 == b.0) {
+        let offset = u32::try_from(entries.len() as u64 * ENTRY_BYTES).ok()?;
+        let before = entries.len();
+        for list in name.chunk_by(|a, b| a.1 == b.1) {
+            let &[(_, value, first), ref rest @ ..] = list else { continue };
+            if rest.is_empty() {
+                entries.push((value, first | SINGLE));
+                continue;
+            }
+            let place = u32::try_from(lists_start + lists.len() as u64).ok()?;
+            if place & SINGLE != 0 {
+                return None;
+            }
+            entries.push((value, place));
+            put_list(list, &mut lists);
+        }
+        let symbol = name.first()?.0;
+        names.push(NameRecord { symbol, values: (entries.len() - before) as u32, offset });
+    }
+    let mut out = Vec::with_capacity(entries.len() * 8 + lists.len());
+    for (value, place) in entries {
+        put_u32(&mut out, value);
+        put_u32(&mut out, place);
+    }
+    out.append(&mut lists);
+    Some((out, names))
+}
+
+fn put_list(list: &[Posting], out: &mut Vec<u8>) {
+    let (first, last) = (list.first().map_or(0, |p| p.2), list.last().map_or(0, |p| p.2));
+    let run = u64::from(last) - u64::from(first) + 1 == list.len() as u64;
+    put_varint(out, (list.len() as u64) << 1 | u64::from(run));
+    if run {
+        put_varint(out, u64::from(first));
+        return;
+    }
+    let mut gaps = Vec::with_capacity(list.len());
+    let mut next = 0;
+    for &(_, _, series) in list {
+        put_varint(&mut gaps, u64::from(series - next));
+        next = series + 1;
+    }
+    put_varint(out, gaps.len() as u64);
+    out.append(&mut gaps);
+}
+
+/// The values of one name in an open block.
+#[derive(Debug)]
+pub(super) struct Values<'a> {
+    block: &'a Block,
+    name: NameRecord,
+}
+
+impl<'a> Values<'a> {
+    /// The values of `name`.
+    pub(super) fn new(block: &'a Block, name: NameRecord) -> Self {
+        Self { block, name }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> u32 {
+        self.name.values
+    }
+
+    /// The symbol of the value at position `index`, in rising order, and where its series stand.
+    pub(super) fn entry(&self, index: u32) -> Result<(u32, u32), Fault> {
+        let start = u64::from(self.name.offset) + u64::from(index) * ENTRY_BYTES;
+        let (bytes, place) = self.block.postings_bytes(start, start + ENTRY_BYTES)?;
+        let mut reader = Reader::new(bytes);
+        let mut field = || reader.u32().map_err(Fault::decoding(place));
+        Ok((field()?, field()?))
+    }
+
+    /// Where the series of the value with this symbol stand, if the name has that value.
+    pub(super) fn find(&self, symbol: u32) -> Result<Option<u32>, Fault> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let (value, place) = self.entry(middle)?;
+            match value.cmp(&symbol) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Ok(Some(place)),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Appends the series that stand at `place`, sorted among themselves.
+    pub(super) fn list(&self, place: u32, out: &mut Vec<u32>) -> Result<(), Fault> {
+        let series = self.block.series_count();
+        if place & SINGLE != 0 {
+            let single = place & !SINGLE;
+            if single >= series {
+                return Err(Fault::new(0, "posting beyond the last series"));
+            }
+            out.push(single);
+            return Ok(());
+        }
+        let start = u64::from(place);
+        let head_end = (start + LIST_HEAD_BYTES_MAX).min(self.block.postings_len());
+        let (head, offset) = self.block.postings_bytes(start, head_end)?;
+        let mut reader = Reader::new(head);
+        let fault = Fault::decoding(offset);
+        let field = reader.varint().map_err(&fault)?;
+        let count = u32::try_from(field >> 1).ok().filter(|&count| count <= series);
+        let count = count.ok_or(Fault::new(offset, "postings of too many series"))?;
+        let second = reader.varint().map_err(&fault)?;
+        if field & 1 != 0 {
+            let first = u32::try_from(second).ok().filter(|&first| first <= series - count);
+            let first = first.ok_or(Fault::new(offset, "postings beyond the last series"))?;
+            out.extend(first..first + count);
+            return Ok(());
+        }
+        let start = start + (head.len() - reader.rest().len()) as u64;
+        let end = start.saturating_add(second);
+        let (gaps, offset) = self.block.postings_bytes(start, end)?;
+        decode_gaps(gaps, count, series, out).map_err(Fault::decoding(offset))
+    }
+}
+
+fn decode_gaps(bytes: &[u8], count: u32, series: u32, out: &mut Vec<u32>) -> Result<(), Damaged> {
+    let mut reader = Reader::new(bytes);
+    let mut next = 0u32;
+    for _ in 0..count {
+        let at = next.checked_add(reader.varint_u32()?).filter(|&at| at < series);
+        let at = at.ok_or(Damaged("posting beyond the last series"))?;
+        out.push(at);
+        next = at + 1;
+    }
+    if reader.is_empty() { Ok(()) } else { Err(Damaged("bytes left over")) }
+}
+
+/// Keeps in `set` what also stands in `other`; both are sorted.
+pub(super) fn intersect(set: &mut Vec<u32>, other: &[u32]) {
+    let mut rest = other.iter().copied().peekable();
+    set.retain(|&series| {
+        while rest.next_if(|&have| have < series).is_some() {}
+        rest.peek() == Some(&series)
+    });
+}
+
+/// Takes out of `set` what stands in `other`; both are sorted.
+pub(super) fn subtract(set: &mut Vec<u32>, other: &[u32]) {
+    let mut rest = other.iter().copied().peekable();
+    set.retain(|&series| {
+        while rest.next_if(|&have| have < series).is_some() {}
+        rest.peek() != Some(&series)
+    });
+}

@@ -1,0 +1,128 @@
+//! One damage at a time: nothing panics, nothing wrong is served, and what is missing is told.
+
+use super::*;
+
+fn damaged(bytes: &[u8]) -> Option<Block> {
+    Block::open("b", FileView::owned(bytes.to_vec())).ok()
+}
+
+/// Everything served must be in the model; what is missing must be told.
+fn check(block: &Block, want: &Model, context: &str) -> usize {
+    let mut warnings = Vec::new();
+    let got = contents(block, &mut warnings);
+    let mut served = 0;
+    for (labels, samples) in &got {
+        let known = want.get(labels).unwrap_or_else(|| panic!("{context}: {labels} made up"));
+        for (at, value) in samples {
+            assert_eq!(known.get(at), Some(value), "{context}: {labels} at {at}");
+        }
+        served += samples.len();
+    }
+    let all: usize = want.values().map(BTreeMap::len).sum();
+    assert!(served == all || !warnings.is_empty(), "{context}: silent loss");
+    assert!(warnings.iter().all(|w| w == "labels" || w.contains("b: damaged at byte ")));
+    served
+}
+
+/// A block whose groups and pages are many enough to lose one and keep the rest.
+fn fixture() -> (Vec<u8>, Model) {
+    let fs = SimFs::new(1);
+    let chunks = small_chunks();
+    write(&fs, "b", &chunks);
+    (fs.read("b").unwrap(), model(&chunks))
+}
+
+#[test]
+fn every_flipped_byte_is_noticed_or_harmless() {
+    let (bytes, want) = fixture();
+    let all: usize = want.values().map(BTreeMap::len).sum();
+    let (mut harmless, mut least) = (0, all);
+    for at in 0..bytes.len() {
+        let mut copy = bytes.clone();
+        copy[at] ^= 1 << (mix(at as u64) % 8);
+        let block = damaged(&copy).unwrap_or_else(|| panic!("byte {at}: does not open"));
+        let served = check(&block, &want, &format!("byte {at}"));
+        harmless += usize::from(served == all);
+        least = least.min(served);
+        block.verify();
+    }
+    println!("{} bytes, {harmless} harmless, at least {least} of {all} served", bytes.len());
+}
+
+#[test]
+fn a_lost_sector_is_noticed() {
+    let (bytes, want) = fixture();
+    for at in (0..bytes.len()).step_by(97) {
+        let mut copy = bytes.clone();
+        let end = (at + 512).min(copy.len());
+        copy[at..end].fill(0);
+        let block = damaged(&copy).unwrap_or_else(|| panic!("sector at {at}: does not open"));
+        check(&block, &want, &format!("sector at {at}"));
+    }
+}
+
+#[test]
+fn a_cut_file_does_not_open() {
+    let (bytes, _) = fixture();
+    for len in (0..bytes.len()).step_by(61).chain([bytes.len() - 1]) {
+        assert!(damaged(&bytes[..len]).is_none(), "cut to {len}");
+    }
+    let mut longer = bytes;
+    longer.push(0);
+    assert!(damaged(&longer).is_none());
+}
+
+#[test]
+fn every_search_survives_damage() {
+    let (bytes, want) = fixture();
+    let matchers = matchers();
+    for at in (0..bytes.len()).step_by(11) {
+        let mut copy = bytes.clone();
+        copy[at] ^= 0x10;
+        let block = damaged(&copy).unwrap();
+        let matchers = &matchers[at % matchers.len()];
+        let mut warnings = Vec::new();
+        let found = select(&block, matchers, &mut warnings);
+        let mut got = BTreeSet::new();
+        for found in found {
+            if let Ok(labels) = block.labels(found.index) {
+                assert!(matchers.iter().all(|m| m.matches_labels(&labels)), "byte {at}");
+                got.insert(labels);
+            }
+        }
+        let (mut names, mut values) = (BTreeSet::new(), BTreeSet::new());
+        block.label_names(matchers, TimeRange::ALL, &mut names, &mut warnings);
+        block.label_values("job", matchers, TimeRange::ALL, &mut values, &mut warnings);
+        let matching = |labels: &&Labels| matchers.iter().all(|m| m.matches_labels(labels));
+        let complete = want.keys().filter(matching).all(|labels| got.contains(labels));
+        assert!(complete || block.faults() > 0, "byte {at}: silent loss");
+    }
+}
+
+#[test]
+fn damage_is_not_laundered_by_a_merge() {
+    let (bytes, want) = fixture();
+    let mut refused = 0;
+    for at in (0..bytes.len()).step_by(23) {
+        let mut copy = bytes.clone();
+        copy[at] ^= 4;
+        let block = damaged(&copy).unwrap();
+        let fs = SimFs::new(1);
+        let writer = Writer::new(Arc::new(fs.clone()), "m.tmp").unwrap();
+        if merge(&[&block], writer, "b").is_ok() {
+            check(&open(&fs, "b"), &want, &format!("merged, byte {at}"));
+        } else {
+            refused += 1;
+            assert!(fs.list("").unwrap().is_empty());
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[test]
+fn any_bytes_do_not_panic() {
+    for seed in 0..200u64 {
+        let bytes: Vec<u8> = (0..4096).map(|at| mix(seed << 16 ^ at) as u8).collect();
+        assert!(damaged(&bytes).is_none());
+    }
+}
