@@ -13,6 +13,7 @@ use std::sync::Arc;
 mod disk;
 mod map;
 #[cfg(any(test, feature = "sim"))]
+#[expect(clippy::indexing_slicing, reason = "the lengths are its own, and only tests run it")]
 mod sim;
 
 pub use disk::DiskFs;

@@ -1,1 +1,460 @@
-//! The write-ahead log.
+//! The write-ahead log: every row, before anyone sees it.
+//!
+//! The log is a row of files, the segments. Each is a sequence of records with a checksum; each
+//! begins with the definitions (series, layouts, columns) that its rows need, so any segment can
+//! be read without those before it. A row is written with one call, together with the definitions
+//! that it is the first to need.
+//!
+//! A row is encoded against its layout's **base row**, which changes every few rows, and not
+//! against the row before. So a damaged record costs itself and no other. What other records lean
+//! on, definitions and base rows, is written twice, never within the same sector. `FORMAT.md`
+//! beside this crate's manifest has the bytes.
+//!
+//! [`Wal`] belongs to the writer. [`WalHandle`] is for everyone else: it syncs, shortens and reads.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use narthex_model::{Labels, Timestamp};
+use parking_lot::Mutex;
+
+use crate::fs::{Fs, FsFile};
+use crate::stats::WalStats;
+use crate::{Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef};
+
+mod decode;
+mod definition;
+mod encode;
+mod frame;
+mod handle;
+mod number;
+mod outbox;
+mod player;
+mod reader;
+mod replay;
+mod scan;
+mod segment;
+mod varint;
+
+#[cfg(test)]
+mod tests;
+
+pub use definition::{Ids, VERSION};
+pub use handle::WalHandle;
+pub use player::Replay;
+pub use reader::RowReader;
+
+use definition::Head;
+use encode::{Against, Encoder};
+use frame::{BASE, FULL, Kind};
+use handle::{Inner, Shared, Unsynced};
+use outbox::Outbox;
+use segment::{DIR, Segment};
+
+/// Most rows in one segment. After an end that was not in good order, this many places are left
+/// out, for some of them may have been given to rows that were lost with the power.
+const SEGMENT_ROWS_MAX: u64 = 1 << 24;
+
+/// A segment holds at least this many times the bytes of its definitions, whatever the limit of
+/// its size, so that many series do not fill the disk with definitions.
+const DEFINITIONS_SHARE: u64 = 4;
+
+/// Columns in one record; a wider layout takes several.
+const COLUMNS_PER_RECORD: usize = 16_384;
+
+/// How much is gathered before it is written while a segment is begun, in bytes.
+const PREAMBLE_BYTES: usize = 1 << 20;
+
+/// The log, as its one writer sees it.
+#[derive(Debug)]
+pub struct Wal {
+    shared: Arc<Shared>,
+    segment_bytes_max: u64,
+    current: Option<Current>,
+    segment_next: u64,
+    /// The place after the last row.
+    seq_reached: RowSeq,
+    /// The place of the next row.
+    seq_next: RowSeq,
+    last_at: Timestamp,
+    encoders: BTreeMap<LayoutRef, Encoder>,
+    /// Definitions that wait for the next row.
+    pending: Definitions,
+    outbox: Outbox,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+struct Current {
+    head: Head,
+    file: Box<dyn FsFile>,
+    /// Length up to which the file holds whole records.
+    len: u64,
+    /// The number of the next record.
+    ordinal: u32,
+    /// Bytes at which the next segment is due.
+    roll_at: u64,
+    /// Base rows that stand in the segment once, until a row leans on them.
+    single: BTreeMap<LayoutRef, Single>,
+}
+
+/// A record that was written once and must be written again.
+#[derive(Debug)]
+struct Single {
+    ordinal: u32,
+    flags: u8,
+    /// Where the first copy ends.
+    end: u64,
+    payload: Vec<u8>,
+}
+
+/// Collects definitions. They are written with the next row, or at the head of a segment.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    bytes: Vec<u8>,
+    records: Vec<(Kind, usize)>,
+}
+
+impl Definitions {
+    /// A series has these labels.
+    pub fn series(&mut self, series: SeriesRef, labels: &Labels) {
+        definition::encode_series(series, labels, &mut self.bytes);
+        self.records.push((Kind::Series, self.bytes.len()));
+    }
+
+    /// A layout belongs to this source. Comes before its columns.
+    pub fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
+        definition::encode_layout(layout, source, &mut self.bytes);
+        self.records.push((Kind::Layout, self.bytes.len()));
+    }
+
+    /// A layout has these columns, of which the first is its column number `start`.
+    pub fn columns(&mut self, layout: LayoutRef, start: u32, series: &[SeriesRef]) {
+        for (start, series) in
+            (start..).step_by(COLUMNS_PER_RECORD).zip(series.chunks(COLUMNS_PER_RECORD))
+        {
+            definition::encode_columns(layout, start, series, &mut self.bytes);
+            self.records.push((Kind::Columns, self.bytes.len()));
+        }
+    }
+
+    /// No more rows come for a layout.
+    pub fn drop_layout(&mut self, layout: LayoutRef) {
+        definition::encode_drop(layout, &mut self.bytes);
+        self.records.push((Kind::Drop, self.bytes.len()));
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Kind, &[u8])> {
+        let starts = std::iter::once(0).chain(self.records.iter().map(|&(_, end)| end));
+        self.records
+            .iter()
+            .zip(starts)
+            .map(|(&(kind, end), start)| (kind, self.bytes.get(start..end).unwrap_or_default()))
+    }
+}
+
+impl Wal {
+    /// Reads the whole log to `replay` and makes ready to append. `cursor_max` is the highest
+    /// place that any cursor has: rows get higher ones, whatever the log lost.
+    ///
+    /// Nothing can be appended before the first [`Wal::roll`]: a log is never continued in a
+    /// segment of an earlier process, which may have a torn end. Only a folder that cannot be
+    /// made or listed is an error.
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        segment_bytes_max: u64,
+        cursor_max: RowSeq,
+        replay: &mut dyn Replay,
+    ) -> Result<Self, Error> {
+        let made = fs.create_dir(DIR).and_then(|()| fs.sync_dir(""));
+        made.map_err(|source| Error::io("make", DIR, source))?;
+        let outcome =
+            replay::replay(&*fs, replay).map_err(|source| Error::io("list", DIR, source))?;
+        let seq_next = outcome.seq_free.max(cursor_max.next());
+        let stats = WalStats {
+            corruptions: outcome.corruptions,
+            rows_lost: outcome.rows_lost,
+            ..WalStats::default()
+        };
+        let inner = Inner { segments: outcome.segments, seq_next, unsynced: Vec::new(), stats };
+        let sync_failed = AtomicBool::new(false);
+        let shared = Arc::new(Shared { fs, inner: Mutex::new(inner), sync_failed });
+        Ok(Self {
+            shared,
+            segment_bytes_max,
+            current: None,
+            segment_next: outcome.segment_next,
+            seq_reached: outcome.seq_reached,
+            seq_next,
+            last_at: Timestamp(0),
+            encoders: BTreeMap::new(),
+            pending: Definitions::default(),
+            outbox: Outbox::default(),
+        })
+    }
+
+    /// The log for other threads.
+    pub fn handle(&self) -> WalHandle {
+        WalHandle::new(Arc::clone(&self.shared))
+    }
+
+    /// Definitions that the next row may need: they are written with it, before it.
+    pub fn define(&mut self) -> &mut Definitions {
+        &mut self.pending
+    }
+
+    /// No more rows come for `layout`.
+    pub fn drop_layout(&mut self, layout: LayoutRef) {
+        self.encoders.remove(&layout);
+        if let Some(current) = &mut self.current {
+            current.single.remove(&layout);
+        }
+        self.pending.drop_layout(layout);
+    }
+
+    /// Whether [`Wal::roll`] is due before the next row.
+    pub fn wants_roll(&self) -> bool {
+        let full = self.current.as_ref().is_none_or(|current| {
+            current.len >= current.roll_at || self.seq_next >= current.head.seq_ceiling
+        });
+        full || self.shared.sync_failed.load(Ordering::Acquire)
+    }
+
+    /// Begins a new segment, whose names and head are durable when this returns. `define` gives
+    /// all definitions in use, those still pending included; it is called twice and must give the
+    /// same both times. On an error the segment before is used further.
+    pub fn roll(
+        &mut self,
+        ids: Ids,
+        define: &mut dyn FnMut(&mut Definitions),
+    ) -> Result<(), Error> {
+        let number = self.segment_next;
+        let path = segment::path(number);
+        // ORDER: also a failed attempt uses its number up, for its file may be there after all.
+        self.segment_next += 1;
+        let head = Head {
+            segment: number,
+            seq_reached: self.seq_reached,
+            seq_first: self.seq_next,
+            seq_ceiling: RowSeq(self.seq_next.0.saturating_add(SEGMENT_ROWS_MAX)),
+            at: self.last_at,
+            ids,
+        };
+        let begun = self.begin(&path, head, define);
+        let (current, unsynced) = begun.map_err(|source| {
+            self.outbox.clear();
+            // What is left over holds no rows; a replay passes over it.
+            let _ = self.shared.fs.remove(&path);
+            Error::io("begin", &path, source)
+        })?;
+        self.finish();
+        let segment = Segment {
+            number,
+            seq_reached: head.seq_reached,
+            seq_first: head.seq_first,
+            len: current.len,
+            closed: false,
+        };
+        self.current = Some(current);
+        self.pending.clear();
+        self.encoders.values_mut().for_each(Encoder::forget);
+        let mut inner = self.shared.inner.lock();
+        inner.stats.bytes_written += segment.len;
+        inner.segments.push_back(segment);
+        inner.unsynced.push(unsynced);
+        self.shared.sync_failed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes the head and the definitions of a segment, each twice, and makes them durable.
+    fn begin(
+        &mut self,
+        path: &str,
+        head: Head,
+        define: &mut dyn FnMut(&mut Definitions),
+    ) -> io::Result<(Current, Unsynced)> {
+        let mut file = self.shared.fs.create(path)?;
+        let outbox = &mut self.outbox;
+        outbox.start(head.segment, 0, 0);
+        let mut payload = Vec::new();
+        head.encode(&mut payload);
+        let mut definitions = Definitions::default();
+        define(&mut definitions);
+        outbox.record(Kind::Head, 0, &payload);
+        for (kind, payload) in definitions.iter() {
+            outbox.record(kind, 0, payload);
+            outbox.flush(PREAMBLE_BYTES, &mut *file)?;
+        }
+        outbox.part(outbox.end());
+        outbox.copy(0, Kind::Head, 0, &payload);
+        for (original, (kind, payload)) in (1..).zip(definitions.iter()) {
+            outbox.copy(original, kind, 0, payload);
+            outbox.flush(PREAMBLE_BYTES, &mut *file)?;
+        }
+        outbox.flush(0, &mut *file)?;
+        file.sync()?;
+        self.shared.fs.sync_dir(DIR)?;
+        let len = file.len();
+        let handle = file.sync_handle()?;
+        let current = Current {
+            head,
+            file,
+            len,
+            ordinal: self.outbox.ordinal(),
+            roll_at: self.segment_bytes_max.max(len.saturating_mul(DEFINITIONS_SHARE)),
+            single: BTreeMap::new(),
+        };
+        let unsynced = Unsynced { number: head.segment, handle, synced_len: len };
+        Ok((current, unsynced))
+    }
+
+    /// Appends a row with one write. On an error nothing of it is in the log, and the next row
+    /// can be tried. [`Error::Closed`] before the first [`Wal::roll`].
+    ///
+    /// What `row.changed` leaves out must be as in the last row that was given here, whether that
+    /// was written or not.
+    pub fn log_row(&mut self, row: &Row<'_>) -> Result<RowSeq, Error> {
+        let current = self.current.as_mut().ok_or(Error::Closed)?;
+        let encoder = self.encoders.entry(row.layout).or_default();
+        encoder.touch(row);
+        current.repair()?;
+        let against = encoder.against();
+        let outbox = &mut self.outbox;
+        outbox.start(current.head.segment, current.len, current.ordinal);
+        let seq = self.seq_next;
+        for (kind, payload) in self.pending.iter() {
+            outbox.record(kind, 0, payload);
+        }
+        let defined_to = outbox.end();
+        let leans = matches!(against, Against::Base(_) | Against::OldBase(_));
+        // ORDER: before the first row that leans on it, a base stands in the log twice.
+        let single = if leans { current.single.get(&row.layout) } else { None };
+        if let Some(single) = single {
+            outbox.part(single.end);
+            outbox.copy(single.ordinal, Kind::Row, single.flags, &single.payload);
+        }
+        let (ordinal, flags) = (outbox.ordinal(), flags_of(against));
+        let payload = outbox.open();
+        put_row_head(payload, seq, current.head, row, against);
+        encoder.encode(row.values, against, payload);
+        let base = outbox.close(Kind::Row, flags).filter(|_| flags != 0);
+        let base = base.map(|payload| payload.to_vec());
+        let end = outbox.end();
+        if !self.pending.records.is_empty() {
+            outbox.part(defined_to);
+            for (original, (kind, payload)) in (current.ordinal..).zip(self.pending.iter()) {
+                outbox.copy(original, kind, 0, payload);
+            }
+        }
+        current.write(outbox, &self.shared)?;
+        self.pending.clear();
+        encoder.commit(row.values, against, ordinal);
+        if leans {
+            current.single.remove(&row.layout);
+        }
+        if let Some(payload) = base {
+            current.single.insert(row.layout, Single { ordinal, flags, end, payload });
+        }
+        self.seq_next = seq.next();
+        self.seq_reached = self.seq_next;
+        self.last_at = row.at;
+        let mut inner = self.shared.inner.lock();
+        inner.seq_next = self.seq_next;
+        inner.publish(current.len);
+        Ok(seq)
+    }
+
+    /// Ends the log in good order: rows then go on with the next place at the next start. Nothing
+    /// can be appended before the next [`Wal::roll`]. Pending definitions are given up: no row
+    /// needs them.
+    pub fn close(&mut self) -> Result<(), Error> {
+        self.pending.clear();
+        self.finish();
+        self.handle().sync()
+    }
+
+    /// Ends the current segment. It is as good without its last record, so failures are reported
+    /// and passed over.
+    fn finish(&mut self) {
+        let Some(mut current) = self.current.take() else {
+            return;
+        };
+        let outbox = &mut self.outbox;
+        outbox.start(current.head.segment, current.len, current.ordinal);
+        for single in std::mem::take(&mut current.single).into_values() {
+            outbox.part(single.end);
+            outbox.copy(single.ordinal, Kind::Row, single.flags, &single.payload);
+        }
+        outbox.record(Kind::End, 0, &self.seq_next.0.to_le_bytes());
+        let ended = current.repair().and_then(|()| current.write(outbox, &self.shared));
+        if let Err(error) = ended {
+            tracing::warn!(%error, "segment is left without an end");
+        }
+        let mut inner = self.shared.inner.lock();
+        inner.publish(current.len);
+        if let Some(segment) = inner.segments.back_mut() {
+            segment.closed = true;
+        }
+    }
+}
+
+impl Current {
+    /// Cuts off what a failed write left.
+    fn repair(&mut self) -> Result<(), Error> {
+        if self.file.len() == self.len {
+            return Ok(());
+        }
+        let cut = self.file.set_len(self.len);
+        cut.map_err(|source| Error::io("cut", &segment::path(self.head.segment), source))
+    }
+
+    /// Writes what is in `outbox` with one call.
+    fn write(&mut self, outbox: &mut Outbox, shared: &Shared) -> Result<(), Error> {
+        let written = outbox.flush(0, &mut *self.file);
+        if let Err(source) = written {
+            outbox.clear();
+            shared.inner.lock().stats.failures += 1;
+            // When this fails too, it is tried again before the next row.
+            let _ = self.repair();
+            return Err(Error::io("write", &segment::path(self.head.segment), source));
+        }
+        self.len = self.file.len();
+        self.ordinal = outbox.ordinal();
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Lets readers see the current segment up to `len`.
+    fn publish(&mut self, len: u64) {
+        if let Some(segment) = self.segments.back_mut() {
+            self.stats.bytes_written += len.saturating_sub(segment.len);
+            segment.len = len;
+        }
+    }
+}
+
+fn flags_of(against: Against) -> u8 {
+    match against {
+        Against::Base(_) => 0,
+        Against::OldBase(_) => BASE,
+        Against::Nothing => BASE | FULL,
+    }
+}
+
+fn put_row_head(out: &mut Vec<u8>, seq: RowSeq, head: Head, row: &Row<'_>, against: Against) {
+    varint::push(out, seq.0 - head.seq_first.0);
+    varint::push(out, u64::from(row.layout.0));
+    varint::push(out, varint::zigzag(row.at.0.wrapping_sub(head.at.0)));
+    if let Against::Base(ordinal) | Against::OldBase(ordinal) = against {
+        varint::push(out, u64::from(ordinal));
+    }
+    varint::push(out, row.values.len() as u64);
+}

@@ -94,11 +94,7 @@ impl Names {
 
     /// Drops what stands in folders that are not there.
     fn drop_orphans(&mut self) {
-        loop {
-            let Some(orphan) = self.dirs.iter().find(|dir| !self.has_dir(parent(dir))).cloned()
-            else {
-                break;
-            };
+        while let Some(orphan) = self.dirs.iter().find(|dir| !self.has_dir(parent(dir))).cloned() {
             self.dirs.remove(&orphan);
         }
         let dirs = &self.dirs;

@@ -1,0 +1,177 @@
+//! The log as all threads but the writer's see it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::reader::RowReader;
+use super::segment::{self, Segment};
+use crate::fs::{Fs, FsSync};
+use crate::stats::WalStats;
+use crate::{Error, RowSeq};
+
+/// Syncs, shortens and reads the log while the writer goes on. Clones stand for the same log.
+#[derive(Clone, Debug)]
+pub struct WalHandle {
+    shared: Arc<Shared>,
+}
+
+/// What the writer and everyone else know together. The lock is held for moments only, never
+/// over a call to the file system.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) fs: Arc<dyn Fs>,
+    pub(super) inner: Mutex<Inner>,
+    /// A sync has failed: what it covered may be gone from the disk though it is read back, so
+    /// the writer starts a new segment.
+    pub(super) sync_failed: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    /// The segments by number; the last one is written to, unless it is closed.
+    pub(super) segments: VecDeque<Segment>,
+    pub(super) seq_next: RowSeq,
+    /// What has to be synced.
+    pub(super) unsynced: Vec<Unsynced>,
+    pub(super) stats: WalStats,
+}
+
+/// A file that may hold bytes which no sync has covered.
+#[derive(Clone, Debug)]
+pub(super) struct Unsynced {
+    pub(super) number: u64,
+    pub(super) handle: Arc<dyn FsSync>,
+    /// Length up to which a sync has covered it.
+    pub(super) synced_len: u64,
+}
+
+impl WalHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Makes durable all that was appended before the call; does nothing when there is nothing.
+    ///
+    /// After an error the rows since the last good sync may be lost with the power; the next row
+    /// goes to a new segment.
+    pub fn sync(&self) -> Result<(), Error> {
+        let due: Vec<(Unsynced, u64)> = {
+            let inner = self.shared.inner.lock();
+            let len_of = |unsynced: &Unsynced| inner.find(unsynced.number).map_or(0, |it| it.len);
+            let all = inner.unsynced.iter().map(|unsynced| (unsynced.clone(), len_of(unsynced)));
+            all.filter(|(unsynced, len)| unsynced.synced_len < *len).collect()
+        };
+        let mut outcome = Ok(());
+        for (unsynced, len) in due {
+            let result = unsynced.handle.sync();
+            let mut inner = self.shared.inner.lock();
+            inner.stats.syncs += u64::from(result.is_ok());
+            inner.stats.failures += u64::from(result.is_err());
+            // A second try could succeed without having written anything: it is not made.
+            inner.synced(unsynced.number, len);
+            if let Err(source) = result {
+                self.shared.sync_failed.store(true, Ordering::Release);
+                outcome = Err(Error::io("sync", &segment::path(unsynced.number), source));
+            }
+        }
+        outcome
+    }
+
+    /// Removes the segments that hold only rows before `seq` which no cursor waits for: those up
+    /// to `cursor` are passed. Segments that a cursor waits for go too, oldest first, while the
+    /// log takes more than `bytes_max`; their rows are counted as lost. Returns how many went.
+    pub fn truncate_before(
+        &self,
+        seq: RowSeq,
+        cursor: Option<RowSeq>,
+        bytes_max: u64,
+    ) -> Result<u32, Error> {
+        let mut removed = 0;
+        while let Some(number) = self.pop_before(seq, cursor, bytes_max) {
+            let path = segment::path(number);
+            match self.shared.fs.remove(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &path, error));
+                }
+                _ => removed += 1,
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Takes the oldest segment out of the list, if it may go.
+    fn pop_before(&self, seq: RowSeq, cursor: Option<RowSeq>, bytes_max: u64) -> Option<u64> {
+        let mut inner = self.shared.inner.lock();
+        let oldest = *inner.segments.front()?;
+        let following = *inner.segments.get(1)?;
+        if !oldest.closed || following.seq_reached > seq {
+            return None;
+        }
+        let wanted_from = cursor.map_or(following.seq_reached, RowSeq::next);
+        if wanted_from < following.seq_reached {
+            if inner.bytes() <= bytes_max {
+                return None;
+            }
+            let lost = following.seq_reached.0 - wanted_from.max(oldest.seq_first).0;
+            inner.stats.rows_lost += lost;
+        }
+        inner.segments.pop_front();
+        inner.unsynced.retain(|unsynced| unsynced.number != oldest.number);
+        inner.stats.segments_removed += 1;
+        Some(oldest.number)
+    }
+
+    /// A reader of the rows that follow `seq`, in order.
+    pub fn rows_after(&self, seq: RowSeq) -> RowReader {
+        RowReader::new(Arc::clone(&self.shared), seq)
+    }
+
+    /// The last row that is in the log; 0 when there never was one.
+    pub fn last_seq(&self) -> RowSeq {
+        RowSeq(self.shared.inner.lock().seq_next.0.saturating_sub(1))
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.shared.inner.lock().bytes()
+    }
+
+    /// The figures of the log. The time spent in syncs is for the caller to measure.
+    pub fn stats(&self) -> WalStats {
+        let inner = self.shared.inner.lock();
+        WalStats {
+            bytes: inner.bytes(),
+            segments: inner.segments.len() as u64,
+            segment_current: inner.segments.back().map_or(0, |segment| segment.number),
+            ..inner.stats.clone()
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn find(&self, number: u64) -> Option<Segment> {
+        let at = self.segments.binary_search_by_key(&number, |segment| segment.number).ok()?;
+        self.segments.get(at).copied()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Takes note that segment `number` is durable up to `len`.
+    fn synced(&mut self, number: u64, len: u64) {
+        let current = self.segments.back().map(|segment| segment.number);
+        let Some(at) = self.unsynced.iter().position(|unsynced| unsynced.number == number) else {
+            return;
+        };
+        let done = current != Some(number) && self.find(number).is_none_or(|it| it.len <= len);
+        if done {
+            self.unsynced.swap_remove(at);
+        } else if let Some(unsynced) = self.unsynced.get_mut(at) {
+            unsynced.synced_len = len;
+        }
+    }
+}

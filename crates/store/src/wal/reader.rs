@@ -1,0 +1,121 @@
+//! Follows the rows behind the writer.
+
+use std::io;
+use std::sync::Arc;
+
+use super::handle::Shared;
+use super::player::{Played, Player};
+use super::scan::Scanner;
+use super::segment::{self, Segment};
+use crate::{Error, RowBuf, RowSeq};
+
+/// Reads the rows of the store in order, behind the writer.
+///
+/// It sees a row once that is wholly written, and reads with positioned reads, so it neither
+/// waits for the writer nor holds it up. Rows that are gone, by damage or because the log was
+/// shortened, are passed over and counted.
+#[derive(Debug)]
+pub struct RowReader {
+    shared: Arc<Shared>,
+    player: Player,
+    at: Option<At>,
+    /// Number of the segment to go on with.
+    segment_next: u64,
+}
+
+/// A segment that is being read.
+#[derive(Debug)]
+struct At {
+    number: u64,
+    scanner: Scanner,
+    end: u64,
+    closed: bool,
+}
+
+impl RowReader {
+    pub(super) fn new(shared: Arc<Shared>, after: RowSeq) -> Self {
+        let first = after.next();
+        let segment_next = {
+            let inner = shared.inner.lock();
+            let holds = inner.segments.iter().rev().find(|it| it.seq_first <= first);
+            holds.or(inner.segments.front()).map_or(0, |segment| segment.number)
+        };
+        Self { shared, player: Player::expecting(first), at: None, segment_next }
+    }
+
+    /// Reads the next row into `out`; `false` when there is none yet. After an error it goes on
+    /// where it was.
+    pub fn next(&mut self, out: &mut RowBuf) -> Result<bool, Error> {
+        loop {
+            if self.at.is_none() && !self.enter()? {
+                return Ok(false);
+            }
+            let Some(at) = &mut self.at else {
+                return Ok(false);
+            };
+            match at.step(&mut self.player, out) {
+                Ok(Some(Played::Row)) => return Ok(true),
+                Ok(Some(_)) => {}
+                Ok(None) if at.closed => self.at = None,
+                Ok(None) => {
+                    let (end, number) = (at.end, at.number);
+                    let found = self.shared.inner.lock().find(number);
+                    // A segment that was removed meanwhile was closed before; all of it is still
+                    // there for those who have it open.
+                    (at.end, at.closed) = found.map_or((u64::MAX, true), |it| (it.len, it.closed));
+                    if at.end == end && !at.closed {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(Error::io("read", &segment::path(at.number), error)),
+            }
+        }
+    }
+
+    /// How many rows no longer existed when they were due.
+    pub fn lost(&self) -> u64 {
+        self.player.lost()
+    }
+
+    #[cfg(test)]
+    pub(super) fn segment_next_for_tests(&self) -> u64 {
+        self.segment_next
+    }
+
+    /// Opens the next segment that there is.
+    fn enter(&mut self) -> Result<bool, Error> {
+        loop {
+            let next = {
+                let inner = self.shared.inner.lock();
+                inner.segments.iter().find(|segment| segment.number >= self.segment_next).copied()
+            };
+            let Some(Segment { number, len, closed, .. }) = next else {
+                return Ok(false);
+            };
+            match self.shared.fs.open(&segment::path(number)) {
+                Ok(file) => {
+                    let scanner = Scanner::new(number, file);
+                    self.segment_next = number + 1;
+                    self.player.begin_segment();
+                    self.at = Some(At { number, scanner, end: len, closed });
+                    return Ok(true);
+                }
+                // Removed between the look and the opening.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.segment_next = number + 1;
+                }
+                Err(error) => return Err(Error::io("open", &segment::path(number), error)),
+            }
+        }
+    }
+}
+
+impl At {
+    fn step(&mut self, player: &mut Player, out: &mut RowBuf) -> io::Result<Option<Played>> {
+        let Some(found) = self.scanner.next(self.end)? else {
+            return Ok(None);
+        };
+        let payload = self.scanner.payload(found, self.end)?;
+        Ok(Some(player.play(found, payload, out, None)))
+    }
+}
