@@ -42,11 +42,6 @@ impl Cache {
         Self { texts: Vec::new(), spans: Vec::new(), table, hasher }
     }
 
-    /// How many slots it knows: all below this number.
-    pub(crate) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     /// The series text of a slot.
     pub(crate) fn text(&self, slot: u32) -> &[u8] {
         self.spans.get(slot as usize).map_or(&[], |&span| self.span_text(span))
@@ -144,7 +139,6 @@ fn home(hash: u64, variant: Variant) -> usize {
     (hash as usize).wrapping_add((variant as usize).wrapping_mul(0x9e37_79b9))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "some of the bits are wanted")]
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }

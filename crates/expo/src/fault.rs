@@ -93,7 +93,7 @@ impl Fault {
     pub(crate) fn explain(self, body: &[u8], samples_before: u32) -> ParseError {
         let at = self.at.min(body.len());
         let (before, after) = body.split_at(at);
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = before.split(|&byte| byte == b'\n').count();
         let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let from = line_start.max(at.saturating_sub(EXCERPT_BEFORE_BYTES));
         let shown = before.get(from..).unwrap_or_default().iter();

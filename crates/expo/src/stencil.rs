@@ -177,15 +177,11 @@ impl Stencil {
     /// The series of `slot` as the target spelt it; empty for a slot that does not exist. Cheap
     /// for appeared slots; after a fit without any, the first call indexes the body.
     pub fn series_text(&self, slot: Slot) -> &[u8] {
-        match &self.cache {
-            Some(cache) => cache.text(slot.0),
-            None => {
-                let spans =
-                    self.spans.get_or_init(|| self.last.spans(self.format, self.slots.len()));
-                let span = spans.get(slot.0 as usize).copied().unwrap_or_default();
-                self.last.text(span)
-            }
+        if let Some(cache) = &self.cache {
+            return cache.text(slot.0);
         }
+        let spans = self.spans.get_or_init(|| self.last.spans(self.format, self.slots.len()));
+        self.last.text(spans.get(slot.0 as usize).copied().unwrap_or_default())
     }
 
     /// Writes the labels of `slot` to `out`, which is cleared first: `__name__` included, empty
@@ -277,6 +273,8 @@ impl Stencil {
         if idle && !self.last.has_repeats() && self.slots.present_count() == self.slots.len() {
             self.cache = None;
             self.lines_next = Vec::new();
+            self.last.lines.shrink_to_fit();
+            self.slots.shrink();
         }
     }
 }

@@ -126,7 +126,7 @@ impl Stencil {
             fit: Fit::default(),
         };
         let read = reader.read(&self.hasher);
-        let (fit, timed_repeats) = (reader.fit, !reader.repeats.counts.is_empty());
+        let (fit, timed_repeats) = (reader.fit, !reader.repeats.seen.is_empty());
         let digest = match read {
             Ok(digest) => digest,
             Err(fault) => {

@@ -3,6 +3,7 @@
 use foldhash::fast::RandomState;
 
 use crate::cache::Cache;
+use crate::fault::Fault;
 use crate::format::{Format, Step};
 use crate::metadata::{Digest, Families};
 use crate::stencil::slots::Slots;
@@ -95,6 +96,20 @@ impl Layout {
             if line.rest > 0 {
                 at = scan::line_end(&self.body, at);
             }
+        }
+    }
+
+    /// Where the value of a line begins that itself begins at `at`.
+    pub(super) fn value_at(&self, line: Line, at: usize, format: Format) -> Result<usize, Fault> {
+        if line.rest > 0 {
+            return Ok(at + line.prefix as usize);
+        }
+        match format.skip_meta(&self.body, at, usize::MAX, &mut |_| {})? {
+            Step::Sample(at) => {
+                let text = self.body.get(at..).unwrap_or_default();
+                format.value_start(&self.body, at + series::extent(text, format).unwrap_or(0))
+            }
+            Step::End(at) => Ok(at),
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) struct Slots {
     flags: Vec<u8>,
     /// Empty until a slot has a timestamp, then as long as `values`.
     stamps: Vec<i64>,
-    timed_slots: usize,
+    with_stamps: usize,
     present: Bits,
     /// The slots of the body being read.
     reading: Bits,
@@ -99,7 +99,7 @@ impl Slots {
 
     /// Whether any slot ever had a timestamp.
     pub(super) fn any_timed(&self) -> bool {
-        self.timed_slots > 0
+        self.with_stamps > 0
     }
 
     #[inline]
@@ -151,8 +151,8 @@ impl Slots {
         };
         self.values.push(ABSENT);
         self.flags.push(flags);
-        self.timed_slots += usize::from(timed);
-        if self.timed_slots > 0 {
+        self.with_stamps += usize::from(timed);
+        if self.with_stamps > 0 {
             self.stamps.resize(self.values.len(), 0);
         }
     }
@@ -162,7 +162,7 @@ impl Slots {
         self.values.truncate(len);
         self.flags.truncate(len);
         self.stamps.truncate(len);
-        self.timed_slots = self.flags.iter().filter(|&flags| flags & FLAG_TIMED != 0).count();
+        self.with_stamps = self.flags.iter().filter(|&flags| flags & FLAG_TIMED != 0).count();
     }
 
     /// Marks `slot` as part of the body being read; false if it was already.
@@ -213,6 +213,12 @@ impl Slots {
         }
     }
 
+    /// Whether a slot of the last body was not read.
+    pub(super) fn would_vanish(&self) -> bool {
+        let mut words = (0..).zip(&self.present.0);
+        words.any(|(index, word): (usize, _)| word & !self.reading.0.get(index).unwrap_or(&0) != 0)
+    }
+
     /// Makes the slots that were read those of the last body.
     pub(super) fn finish_reading(&mut self) {
         self.reading.minus(&self.present, &mut self.appeared);
@@ -228,7 +234,7 @@ impl Slots {
     /// Sets the list of timed slots from all slots of the body in order.
     pub(super) fn list_timed(&mut self, slots: impl Iterator<Item = u32>) {
         self.timed.clear();
-        if self.timed_slots > 0 {
+        if self.with_stamps > 0 {
             let Self { timed, flags, .. } = self;
             let is_timed =
                 |slot: &u32| flags.get(*slot as usize).is_some_and(|f| f & FLAG_TIMED != 0);
@@ -241,6 +247,13 @@ impl Slots {
         self.timed.clear();
         self.values.fill(ABSENT);
         self.present.clear(self.values.len());
+    }
+
+    /// Gives back memory that growing took in advance.
+    pub(super) fn shrink(&mut self) {
+        self.values.shrink_to_fit();
+        self.flags.shrink_to_fit();
+        self.stamps.shrink_to_fit();
     }
 
     /// Drops the slots that are not in the last body; the new number of each old slot.
@@ -271,9 +284,8 @@ impl Slots {
         for slot in 0..next {
             self.present.add(slot);
         }
-        self.timed_slots = self.flags.iter().filter(|&flags| flags & FLAG_TIMED != 0).count();
-        self.values.shrink_to_fit();
-        self.flags.shrink_to_fit();
+        self.with_stamps = self.flags.iter().filter(|&flags| flags & FLAG_TIMED != 0).count();
+        self.shrink();
         map
     }
 }

@@ -288,3 +288,367 @@ fn dead_slots_are_dropped_when_they_are_many() {
     assert_eq!(stencil.appeared(), [Slot(110)]);
     assert_eq!(stencil.changed(), [Slot(110)]);
 }
+
+/// A line of a body as a test makes it.
+#[derive(Clone, Debug)]
+struct Made {
+    meta: u8,
+    series: u8,
+    value: u8,
+    stamp: Option<u8>,
+    exemplar: Option<u8>,
+}
+
+const SPELLINGS: [(&str, f64); 12] = [
+    ("0", 0.0),
+    ("1", 1.0),
+    ("12", 12.0),
+    ("123", 123.0),
+    ("-1.5", -1.5),
+    ("1e+06", 1e6),
+    ("NaN", narthex_model::sample::NORMAL_NAN),
+    ("+Inf", f64::INFINITY),
+    ("0.30000000000000004", 0.1 + 0.2),
+    ("17952347675.39", 17_952_347_675.39),
+    ("-0", -0.0),
+    ("1.2e-05", 1.2e-5),
+];
+
+impl Made {
+    fn series(&self, format: Format) -> String {
+        let n = self.series;
+        match n % 6 {
+            0 => format!("plain_{n}"),
+            1 => format!("m{{n=\"{n}\",q=\"}} \\\" \"}}"),
+            2 => format!("h_bucket{{le=\"{n}\"}}"),
+            3 => format!("{{\"quoted {n}\",n=\"\"}}"),
+            4 if format == Format::Text => format!("spaced {{ n = \"{n}\n\" }}"),
+            _ => format!("node_cpu_seconds_total{{cpu=\"{}\",mode=\"{}\"}}", n / 8, n % 8),
+        }
+    }
+
+    fn stamp(&self) -> Option<i64> {
+        self.stamp.map(|stamp| i64::from(stamp) * 1000)
+    }
+
+    /// The value as it stands in the body, and whether nothing stands before it.
+    fn value(&self, format: Format) -> (&'static str, f64, bool) {
+        let (spelling, value) = SPELLINGS[self.value as usize % SPELLINGS.len()];
+        if format == Format::OpenMetrics || self.meta < 0xf8 {
+            (spelling, value, false)
+        } else if spelling.starts_with(['+', '-']) {
+            (spelling, value, true)
+        } else {
+            ("+1", 1.0, true)
+        }
+    }
+
+    fn write(&self, format: Format, out: &mut String) {
+        use std::fmt::Write;
+        let n = self.series;
+        match self.meta % 16 {
+            1 => writeln!(out, "# TYPE m{n} counter").unwrap(),
+            2 => writeln!(out, "# HELP m{n} help of {n}").unwrap(),
+            3 => out.push_str("# HELP h other\n# TYPE h histogram\n"),
+            4 if format == Format::Text => write!(out, "\n  # just a comment {n}\n \t").unwrap(),
+            _ => {}
+        }
+        out.push_str(&self.series(format));
+        let (value, _, joined) = self.value(format);
+        if !joined {
+            out.push(' ');
+        }
+        out.push_str(value);
+        match (self.stamp(), format) {
+            (Some(stamp), Format::Text) => write!(out, " {stamp}").unwrap(),
+            (Some(stamp), Format::OpenMetrics) => write!(out, " {}", stamp / 1000).unwrap(),
+            (None, _) => {}
+        }
+        if let (Some(exemplar), Format::OpenMetrics) = (self.exemplar, format) {
+            write!(out, " # {{id=\"{exemplar} # \"}} {exemplar} 1.5").unwrap();
+        }
+        out.push('\n');
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Values(Vec<(u8, u8)>),
+    Delete(u8, u8),
+    Insert(u8, Vec<Made>),
+    Swap(u8, u8),
+    Reverse,
+    Meta(u8, u8),
+    Stamp(u8, Option<u8>),
+    Stamps(u8),
+    Exemplars(u8),
+    Twice(u8),
+    Forget,
+    Break(u8),
+    CutNewline,
+    Idle,
+}
+
+fn made(stamps: bool) -> impl Strategy<Value = Made> {
+    let stamp = if stamps { proptest::option::of(0u8..4).boxed() } else { Just(None).boxed() };
+    let exemplar = proptest::option::of(any::<u8>());
+    (any::<u8>(), any::<u8>(), any::<u8>(), stamp, exemplar).prop_map(
+        |(meta, series, value, stamp, exemplar)| Made { meta, series, value, stamp, exemplar },
+    )
+}
+
+fn change(stamps: bool) -> impl Strategy<Value = Change> {
+    let often = if stamps { 2 } else { 1 };
+    let stamp = if stamps { proptest::option::of(0u8..4).boxed() } else { Just(None).boxed() };
+    prop_oneof![
+        8 => proptest::collection::vec(any::<(u8, u8)>(), 0..12).prop_map(Change::Values),
+        4 => any::<(u8, u8)>().prop_map(|(at, count)| Change::Delete(at, count % 6)),
+        4 => (any::<u8>(), proptest::collection::vec(made(stamps), 0..4))
+            .prop_map(|(at, lines)| Change::Insert(at, lines)),
+        3 => any::<(u8, u8)>().prop_map(|(a, b)| Change::Swap(a, b)),
+        1 => Just(Change::Reverse),
+        2 => any::<(u8, u8)>().prop_map(|(at, meta)| Change::Meta(at, meta)),
+        often => (any::<u8>(), stamp).prop_map(|(at, stamp)| Change::Stamp(at, stamp)),
+        often => any::<u8>().prop_map(Change::Stamps),
+        2 => any::<u8>().prop_map(Change::Exemplars),
+        often => any::<u8>().prop_map(Change::Twice),
+        1 => Just(Change::Forget),
+        1 => any::<u8>().prop_map(Change::Break),
+        1 => Just(Change::CutNewline),
+        1 => Just(Change::Idle),
+    ]
+}
+
+/// What a stencil must say, worked out from the lines as they were made.
+#[derive(Debug, Default)]
+struct Model {
+    slots: BTreeMap<(String, u32), u32>,
+    /// Slots whose `le` is spelt anew.
+    respelt: BTreeSet<u32>,
+    last: BTreeMap<u32, u64>,
+    changed: BTreeSet<u32>,
+    appeared: BTreeSet<u32>,
+    vanished: BTreeSet<u32>,
+    timed: Vec<(u32, i64)>,
+    duplicates: u32,
+}
+
+impl Model {
+    fn fit(&mut self, lines: &[Made], format: Format) {
+        let mut now = BTreeMap::new();
+        let mut seen: BTreeMap<String, Vec<Option<i64>>> = BTreeMap::new();
+        (self.timed, self.duplicates) = (Vec::new(), 0);
+        self.changed.clear();
+        let mut histogram = false;
+        for line in lines {
+            histogram = match line.meta % 16 {
+                1 => false,
+                3 => true,
+                _ => histogram,
+            };
+            let text = line.series(format);
+            let before = seen.entry(text.clone()).or_default();
+            let stamp = line.stamp();
+            if (stamp.is_none() && !before.is_empty()) || before.contains(&stamp) {
+                self.duplicates += 1;
+                continue;
+            }
+            before.push(stamp);
+            let timed = before.iter().flatten().count();
+            let variant = if stamp.is_some() { u32::try_from(timed).unwrap() } else { 0 };
+            let next = u32::try_from(self.slots.len()).unwrap();
+            let slot = *self.slots.entry((text, variant)).or_insert(next);
+            if slot == next && histogram && line.series % 6 == 2 {
+                self.respelt.insert(slot);
+            }
+            let bits = line.value(format).1.to_bits();
+            now.insert(slot, bits);
+            match stamp {
+                Some(stamp) => self.timed.push((slot, stamp)),
+                None if self.last.get(&slot) == Some(&bits) => {}
+                None => {
+                    self.changed.insert(slot);
+                }
+            }
+        }
+        let new: BTreeSet<_> = now.keys().copied().collect();
+        let old: BTreeSet<_> = self.last.keys().copied().collect();
+        self.appeared = &new - &old;
+        self.vanished = &old - &new;
+        self.last = now;
+    }
+
+    fn check(&self, stencil: &Stencil, fit: Fit, lines: usize) {
+        assert_eq!((fit.samples as usize, fit.duplicates), (lines, self.duplicates));
+        assert_eq!(stencil.slot_count(), self.slots.len());
+        for (slot, value) in (0u32..).zip(stencil.values()) {
+            let want = self.last.get(&slot).copied().unwrap_or(ABSENT.to_bits());
+            assert_eq!(value.to_bits(), want, "{slot}");
+        }
+        let set = |slots: &[Slot]| slots.iter().map(|slot| slot.0).collect::<BTreeSet<_>>();
+        assert_eq!(stencil.changed().len(), self.changed.len());
+        assert_eq!(set(stencil.changed()), self.changed);
+        assert_eq!(set(stencil.appeared()), self.appeared);
+        assert_eq!(set(stencil.vanished()), self.vanished);
+        let stamp = |slot: &Slot| (slot.0, stencil.timestamp(*slot).unwrap().0);
+        assert_eq!(stencil.timed().iter().map(stamp).collect::<Vec<_>>(), self.timed);
+        for ((text, variant), slot) in &self.slots {
+            assert_eq!(stencil.series_text(Slot(*slot)), text.as_bytes());
+            assert_eq!(stencil.is_timed(Slot(*slot)), *variant > 0);
+            assert_eq!(labels(stencil, *slot).contains(".0\""), self.respelt.contains(slot));
+        }
+    }
+}
+
+fn apply(lines: &mut Vec<Made>, change: &Change) {
+    let len = lines.len().max(1);
+    let at = |at: u8| at as usize % len;
+    match change {
+        Change::Values(values) => {
+            for &(line, value) in values {
+                if let Some(line) = lines.get_mut(at(line)) {
+                    line.value = value;
+                }
+            }
+        }
+        Change::Delete(from, count) => {
+            let from = at(*from).min(lines.len());
+            lines.drain(from..(from + *count as usize).min(lines.len()));
+        }
+        Change::Insert(from, new) => {
+            let from = at(*from).min(lines.len());
+            lines.splice(from..from, new.iter().cloned());
+        }
+        Change::Swap(a, b) if !lines.is_empty() => lines.swap(at(*a), at(*b)),
+        Change::Reverse => lines.reverse(),
+        Change::Twice(line) if !lines.is_empty() => lines.push(lines[at(*line)].clone()),
+        Change::Meta(line, meta) if !lines.is_empty() => lines[at(*line)].meta = *meta,
+        Change::Stamp(line, stamp) if !lines.is_empty() => lines[at(*line)].stamp = *stamp,
+        Change::Stamps(add) => {
+            for stamp in lines.iter_mut().filter_map(|line| line.stamp.as_mut()) {
+                *stamp = stamp.wrapping_add(*add);
+            }
+        }
+        Change::Exemplars(by) => {
+            for exemplar in lines.iter_mut().filter_map(|line| line.exemplar.as_mut()) {
+                *exemplar = exemplar.wrapping_add(*by);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Puts a sequence of bodies through one stencil and compares with the model after each.
+fn follow(format: Format, mut lines: Vec<Made>, changes: &[Change]) {
+    let mut stencil = Stencil::new(format, Limits::default());
+    let mut model = Model::default();
+    for change in std::iter::once(&Change::Values(Vec::new())).chain(changes) {
+        apply(&mut lines, change);
+        let mut body = String::new();
+        for line in &lines {
+            line.write(format, &mut body);
+        }
+        if format == Format::OpenMetrics {
+            body.push_str("# TYPE last gauge\n# EOF\n");
+        } else if lines.len() % 3 == 0 {
+            body.push_str("# TYPE last gauge\n");
+        }
+        match change {
+            Change::Forget => {
+                stencil.forget();
+                model.last.clear();
+            }
+            Change::Break(at) if !body.is_empty() => {
+                let broken = [body.as_bytes(), b"new 1\nold !"].concat();
+                let broken = if *at % 2 == 0 { &broken[..] } else { b"!" };
+                assert!(stencil.fit(broken).is_err());
+                model.last.clear();
+            }
+            Change::CutNewline => {
+                body.pop();
+            }
+            _ => {}
+        }
+        let times = if matches!(change, Change::Idle) { CACHE_IDLE_FITS + 1 } else { 1 };
+        for _ in 0..times {
+            let fit = stencil.fit(body.as_bytes()).unwrap();
+            model.fit(&lines, format);
+            model.check(&stencil, fit, lines.len());
+        }
+        let mut fresh = Stencil::new(format, Limits::default());
+        fresh.fit(body.as_bytes()).unwrap();
+        assert!(stencil.metadata().eq(fresh.metadata()));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_stencil_says_what_reading_anew_says(
+        open_metrics: bool,
+        lines in proptest::collection::vec(made(false), 0..60),
+        changes in proptest::collection::vec(change(false), 0..24),
+    ) {
+        follow(if open_metrics { Format::OpenMetrics } else { Format::Text }, lines, &changes);
+    }
+
+    #[test]
+    fn timestamps_and_repeats_are_followed_too(
+        open_metrics: bool,
+        lines in proptest::collection::vec(made(true), 0..40),
+        changes in proptest::collection::vec(change(true), 0..24),
+    ) {
+        follow(if open_metrics { Format::OpenMetrics } else { Format::Text }, lines, &changes);
+    }
+
+    #[test]
+    fn all_kinds_of_lines_without_repeats_are_followed(
+        open_metrics: bool,
+        order in Just((0u8..=255).collect::<Vec<_>>()).prop_shuffle(),
+        metas: [u8; 16],
+        changes in proptest::collection::vec(change(false), 0..16),
+    ) {
+        let line = |(index, series): (usize, u8)| Made {
+            meta: if index % 9 == 0 { metas[index / 9 % 16] } else { 0 },
+            series,
+            value: series,
+            stamp: None,
+            exemplar: (index % 7 == 0).then_some(series),
+        };
+        let lines: Vec<_> = order.into_iter().filter(|n| n % 6 != 5).enumerate().map(line).collect();
+        follow(if open_metrics { Format::OpenMetrics } else { Format::Text }, lines, &changes);
+    }
+
+    #[test]
+    fn any_bytes_do_no_harm(
+        open_metrics: bool,
+        bodies in proptest::collection::vec(
+            proptest::string::bytes_regex(
+                "([#a{}\"=, \t\n\\\\1.0e\x00\\xff]|HELP |TYPE |EOF\n|counter|a 1\n|\\{\"|a=\"b\"){0,60}\n?"
+            ).unwrap(),
+            1..6,
+        ),
+        tail in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let format = if open_metrics { Format::OpenMetrics } else { Format::Text };
+        let mut stencil = Stencil::new(format, Limits { line_bytes_max: 64, slots_max: 20 });
+        for mut body in bodies {
+            for _ in 0..2 {
+                let fitted = stencil.fit(&body);
+                let mut fresh = Stencil::new(format, Limits { line_bytes_max: 64, slots_max: 20 });
+                if fresh.fit(&body).is_err() {
+                    prop_assert!(fitted.is_err());
+                }
+                if let Ok(fit) = fitted {
+                    prop_assert_eq!(fit, fresh.last.fit);
+                }
+                for slot in 0..u32::try_from(stencil.slot_count()).unwrap() {
+                    prop_assert!(labels(&stencil, slot).contains("__name__"));
+                }
+                stencil.metadata().for_each(drop);
+                body.extend_from_slice(&tail);
+            }
+        }
+    }
+}
