@@ -10,6 +10,7 @@ pub mod build;
 pub mod clock;
 pub mod flags;
 pub mod logging;
+pub mod telemetry;
 pub mod web;
 
 /// Runs the program with these arguments, the program's name first, until it is told to stop.

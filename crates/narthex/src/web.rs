@@ -1,3 +1,7 @@
 //! The HTTP side.
 
+pub mod body;
+pub mod error;
 pub mod json;
+pub mod params;
+pub mod reply;
