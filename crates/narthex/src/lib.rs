@@ -6,10 +6,12 @@
 
 use std::process::ExitCode;
 
+pub mod app;
 pub mod build;
 pub mod clock;
 pub mod flags;
 pub mod logging;
+pub mod query_pool;
 pub mod telemetry;
 pub mod web;
 

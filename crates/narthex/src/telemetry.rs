@@ -6,6 +6,7 @@
 mod engine;
 mod http;
 mod process;
+mod store;
 mod text;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
@@ -14,6 +15,7 @@ use narthex_model::Timestamp;
 
 pub use engine::Engine;
 pub use http::Http;
+pub use store::store;
 pub use text::{Histogram, Page};
 
 /// The counters of the program itself.

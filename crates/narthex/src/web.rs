@@ -1,7 +1,186 @@
-//! The HTTP side.
+//! The HTTP side: Prometheus' API, the lifecycle, `/metrics` and a small page.
+//!
+//! A request goes through [`around`] (readiness, CORS, compression, counting) to a handler; a
+//! handler answers a [`reply::Reply`] or an [`error::ApiError`]. What reads the store runs on the
+//! query pool, so that this thread only moves bytes.
 
 pub mod body;
 pub mod error;
 pub mod json;
+mod lifecycle;
+mod page;
 pub mod params;
 pub mod reply;
+mod rules;
+mod series;
+pub mod server;
+mod status;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
+
+use crate::app::{App, Phase};
+
+/// Bodies up to this size are compressed at once, which keeps their length known.
+const GZIP_AT_ONCE_BYTES_MAX: u64 = 256 << 10;
+
+/// What a handler answers.
+pub type Answer = Result<reply::Reply, error::ApiError>;
+
+/// All routes, below the route prefix.
+pub fn router(app: &Arc<App>) -> Router {
+    let api = Router::new()
+        .merge(series::routes())
+        .merge(status::routes())
+        .merge(rules::routes())
+        .merge(write::routes());
+    let routes = Router::new()
+        .nest("/api/v1", api)
+        .merge(lifecycle::routes())
+        .merge(page::routes())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+    let routes = match app.flags.route_prefix.as_str() {
+        "" => routes,
+        prefix => Router::new().nest(prefix, routes).fallback(not_found),
+    };
+    routes.layer(from_fn_with_state(Arc::clone(app), around)).with_state(Arc::clone(app))
+}
+
+type Routes = Router<Arc<App>>;
+
+/// A plain text answer, as Go's `http.Error` writes it.
+fn text_error(status: StatusCode, text: &str) -> Response {
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()
+}
+
+async fn not_found() -> Response {
+    text_error(StatusCode::NOT_FOUND, "404 page not found")
+}
+
+async fn method_not_allowed() -> Response {
+    text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+/// What happens around every handler.
+async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began = app.clock.monotonic();
+    let path = request.uri().path();
+    let path = path.strip_prefix(app.flags.route_prefix.as_str()).unwrap_or(path);
+    let is_api = path.starts_with("/api/v1/");
+    let handler = request.extensions().get::<MatchedPath>().map(|path| handler_name(&app, path));
+    let origin = request.headers().get(ORIGIN).cloned();
+    let gzip = accepts_gzip(request.headers());
+    let early = early_answer(&app, request.method(), path, is_api);
+    let mut response = match early {
+        Some(response) => response,
+        None => next.run(request).await,
+    };
+    if is_api {
+        allow_origin(&app, response.headers_mut(), origin.as_ref());
+    }
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let Some(handler) = handler else { return response };
+    let took = app.clock.monotonic().saturating_sub(began);
+    app.telemetry.http.answered(&handler, response.status().as_u16(), took);
+    outgoing(&app, response, gzip, handler).await
+}
+
+/// The route as Prometheus names it in its metrics.
+fn handler_name(app: &App, path: &MatchedPath) -> Arc<str> {
+    let path = path.as_str();
+    let path = path.strip_prefix(app.flags.route_prefix.as_str()).unwrap_or(path);
+    path.replace('{', ":").replace('}', "").into()
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next().unwrap_or("");
+        let refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        name.eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+/// The answer of requests that never reach a handler.
+fn early_answer(app: &App, method: &Method, path: &str, is_api: bool) -> Option<Response> {
+    if is_api && method == Method::OPTIONS {
+        return Some(StatusCode::NO_CONTENT.into_response());
+    }
+    let waits = is_api || path == "/federate" || path == "/-/ready";
+    let always = matches!(path, "/api/v1/status/walreplay" | "/api/v1/notifications");
+    let phase = app.phase();
+    if phase == Phase::Ready || !waits || always {
+        return None;
+    }
+    let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    let stopping = if phase == Phase::Stopping { "true" } else { "false" };
+    let stopping = HeaderValue::from_static(stopping);
+    response.headers_mut().insert("x-prometheus-stopping", stopping);
+    Some(response)
+}
+
+fn allow_origin(app: &App, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else { return };
+    if !origin.to_str().is_ok_and(|text| app.cors_origin.matches(text)) {
+        return;
+    }
+    let allowed = "Accept, Authorization, Content-Type, Origin";
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
+    headers
+        .insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date"));
+}
+
+/// Compresses the body when that is wanted and worth it, and counts it.
+async fn outgoing(app: &App, response: Response, gzip: bool, handler: Arc<str>) -> Response {
+    use axum::body::HttpBody as _;
+    let (mut head, body) = response.into_parts();
+    let exact = body.size_hint().exact();
+    let gzip = gzip
+        && exact.is_none_or(|bytes| bytes >= body::GZIP_BYTES_MIN)
+        && !head.headers.contains_key(CONTENT_ENCODING);
+    if gzip {
+        head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        head.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        head.headers.remove(CONTENT_LENGTH);
+    }
+    let telemetry = Arc::clone(&app.telemetry);
+    let body = body::Outgoing::new(body, gzip, telemetry, handler);
+    if gzip && exact.is_some_and(|bytes| bytes <= GZIP_AT_ONCE_BYTES_MAX) {
+        return match body.collect().await {
+            Ok(whole) => Response::from_parts(head, Body::from(whole.to_bytes())),
+            Err(error) => error::ApiError::internal(error).into_response(),
+        };
+    }
+    Response::from_parts(head, Body::new(body))
+}
+
+/// A route for GET and POST alike.
+fn get_post<H, T>(handler: H) -> axum::routing::MethodRouter<Arc<App>>
+where
+    H: axum::handler::Handler<T, Arc<App>>,
+    T: 'static,
+{
+    get(handler.clone()).post(handler)
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,15 @@ impl IntoResponse for ApiError {
         (self.kind.status(), [(CONTENT_TYPE, "application/json")], body).into_response()
     }
 }
+
+impl From<crate::query_pool::QueryPoolError> for ApiError {
+    fn from(error: crate::query_pool::QueryPoolError) -> Self {
+        use crate::query_pool::QueryPoolError as E;
+        let kind = match error {
+            E::Queue => Kind::Timeout,
+            E::Panic(_) => Kind::Execution,
+            E::Closed => Kind::Canceled,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,147 @@
+//! What all parts of the running program share.
+
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use narthex_model::regex::Pattern;
+use narthex_model::{Clock, Timestamp};
+use narthex_store::Store;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::flags::Flags;
+use crate::query_pool::QueryPool;
+use crate::telemetry::Telemetry;
+
+/// Where the program is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The log is being replayed.
+    Starting,
+    /// Everything answers.
+    Ready,
+    /// The end has begun.
+    Stopping,
+}
+
+/// What the HTTP side asks of the main loop.
+#[derive(Debug)]
+pub enum Command {
+    /// Read the configuration again and say how that went.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// Shut down.
+    Quit,
+}
+
+/// The configuration in force, as the API shows it.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// The file with defaults filled in and secrets masked.
+    pub yaml: String,
+}
+
+/// Shared by the HTTP side, the main loop and the threads.
+#[derive(Debug)]
+pub struct App {
+    /// The command line.
+    pub flags: Flags,
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// When the program started.
+    pub started: Timestamp,
+    /// What the program counts about itself.
+    pub telemetry: Arc<Telemetry>,
+    /// Where queries run.
+    pub queries: QueryPool,
+    /// The configuration in force.
+    pub config: ArcSwap<Shown>,
+    /// Origins that browsers may call from.
+    pub cors_origin: Pattern,
+    phase: AtomicU8,
+    parts: OnceLock<Parts>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// What exists from the end of the replay on.
+#[derive(Debug)]
+pub struct Parts {
+    /// The store.
+    pub store: Arc<Store>,
+}
+
+impl App {
+    /// The program before its store is open; commands go to the receiver.
+    ///
+    /// # Errors
+    /// When the pattern of `--web.cors.origin` is wrong.
+    pub fn new(
+        flags: Flags,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Self>, mpsc::Receiver<Command>), String> {
+        let cors_origin = Pattern::new(&flags.cors_origin)
+            .map_err(|e| format!("could not compile CORS regex string: {e}"))?;
+        let (commands, receiver) = mpsc::channel(16);
+        let telemetry = Arc::new(Telemetry::default());
+        let app = Self {
+            queries: QueryPool::new(
+                flags.query_concurrency,
+                Arc::clone(&clock),
+                Arc::clone(&telemetry),
+            ),
+            started: clock.now(),
+            config: ArcSwap::default(),
+            phase: AtomicU8::new(Phase::Starting as u8),
+            parts: OnceLock::new(),
+            flags,
+            clock,
+            telemetry,
+            cors_origin,
+            commands,
+        };
+        Ok((Arc::new(app), receiver))
+    }
+
+    /// Where the program is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(SeqCst) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Stopping,
+        }
+    }
+
+    /// The program enters a phase.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, SeqCst);
+    }
+
+    /// Gives the parts that exist from now on; a second call changes nothing.
+    pub fn set_parts(&self, parts: Parts) {
+        let _ = self.parts.set(parts);
+    }
+
+    /// The store and its users; `None` before the replay is done.
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.get()
+    }
+
+    /// Hands a command to the main loop; `false` when it is gone or busy.
+    pub fn command(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// The URL under which the server is reachable: the flag, or one made of this machine's name.
+    pub fn external_url(&self) -> String {
+        if !self.flags.external_url.is_empty() {
+            return self.flags.external_url.clone();
+        }
+        let listen = self.flags.listen.first().map_or("", String::as_str);
+        let port = listen.rsplit(':').next().unwrap_or("9090");
+        format!("http://{}:{port}", host_name())
+    }
+}
+
+/// The name of this machine.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

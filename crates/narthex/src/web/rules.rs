@@ -1,0 +1,28 @@
+//! Rules, alerts and Alertmanagers. Rules are not evaluated yet, so the lists are empty; the
+//! parameters are checked as they will be.
+
+use axum::routing::get;
+
+use super::error::ApiError;
+use super::params::Params;
+use super::reply::Reply;
+use super::{Answer, Routes};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/rules", get(rules))
+        .route("/alerts", get(async || Reply::literal(r#"{"alerts":[]}"#)))
+        .route("/alertmanagers", get(alertmanagers))
+        .route("/notifications", get(async || Reply::literal("[]")))
+}
+
+async fn rules(params: Params) -> Answer {
+    match params.get("type") {
+        "" | "alert" | "record" => Ok(Reply::literal(r#"{"groups":[]}"#)),
+        other => Err(ApiError::parameter("type", format!("not supported value \"{other}\""))),
+    }
+}
+
+async fn alertmanagers() -> Reply {
+    Reply::literal(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#)
+}

@@ -1,0 +1,136 @@
+//! Listening and serving connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// Largest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 128 << 10;
+
+/// Most headers of a request.
+const HEADERS_MAX: usize = 100;
+
+/// How long open connections may go on when the program ends.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Pause after a failed accept, which mostly means that no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Limits of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most connections at the same time.
+    pub connections_max: usize,
+    /// Longest wait for the head of a request, an idle connection's included.
+    pub read_timeout: Duration,
+}
+
+/// Opens the listening sockets; `:9090` listens on all addresses.
+pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, String> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let full = match address.strip_prefix(':') {
+            Some(port) => format!("0.0.0.0:{port}"),
+            None => address.clone(),
+        };
+        let listener = TcpListener::bind(&full).await;
+        listeners.push(listener.map_err(|e| format!("listen tcp {address}: {e}"))?);
+    }
+    Ok(listeners)
+}
+
+/// The addresses that are listened on.
+pub fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+/// Serves until `stop` becomes true, then lets open requests end within a few seconds.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    router: Router,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
+    let connections = limits.connections_max.min(Semaphore::MAX_PERMITS);
+    let slots = Arc::new(Semaphore::new(connections));
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, router.clone(), limits, Arc::clone(&slots), stop.clone()));
+    }
+    while accepting.join_next().await.is_some() {}
+    let all = u32::try_from(connections).unwrap_or(u32::MAX);
+    // What is still open after the wait is cut off with the process.
+    let _ = tokio::time::timeout(DRAIN_MAX, slots.acquire_many(all)).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await.map_err(io::Error::other)?;
+            let (stream, _) = listener.accept().await?;
+            io::Result::Ok((stream, slot))
+        };
+        let accepted = tokio::select! {
+            accepted = next => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                tokio::spawn(connection(stream, slot, router.clone(), limits, stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(err = %error, "Accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone says the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    slot: OwnedSemaphorePermit,
+    router: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let _slot = slot;
+    // Answers leave in few writes; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.read_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A client that goes away or talks nonsense is its own business.
+        tracing::debug!(err = %error, "Connection ended");
+    }
+}
