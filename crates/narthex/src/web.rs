@@ -144,8 +144,7 @@ fn allow_origin(app: &App, headers: &mut HeaderMap, origin: Option<&HeaderValue>
     let allowed = "Accept, Authorization, Content-Type, Origin";
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
-    headers
-        .insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date"));
 }
 
@@ -171,15 +170,6 @@ async fn outgoing(app: &App, response: Response, gzip: bool, handler: Arc<str>) 
         };
     }
     Response::from_parts(head, Body::new(body))
-}
-
-/// A route for GET and POST alike.
-fn get_post<H, T>(handler: H) -> axum::routing::MethodRouter<Arc<App>>
-where
-    H: axum::handler::Handler<T, Arc<App>>,
-    T: 'static,
-{
-    get(handler.clone()).post(handler)
 }
 
 #[cfg(test)]

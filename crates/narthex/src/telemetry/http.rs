@@ -50,11 +50,8 @@ impl Http {
     /// Writes the figures.
     pub fn render(&self, page: &mut Page) {
         let handlers = self.handlers.lock();
-        let mut family = page.family(
-            "prometheus_http_requests_total",
-            "counter",
-            "Counter of HTTP requests.",
-        );
+        let mut family =
+            page.family("prometheus_http_requests_total", "counter", "Counter of HTTP requests.");
         for (name, handler) in handlers.iter() {
             for (code, count) in &handler.codes {
                 family.count(&[("code", &code.to_string()), ("handler", name)], *count);

@@ -1,11 +1,15 @@
 //! Ways in that are not built: each says so.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{post, put};
 use http::StatusCode;
 
 use super::error::{ApiError, Kind};
 use super::{Routes, text_error};
+use crate::app::App;
 
 pub(super) fn routes() -> Routes {
     let admin = || post(admin).merge(put(admin));
@@ -18,21 +22,30 @@ pub(super) fn routes() -> Routes {
         .route("/admin/tsdb/clean_tombstones", admin())
 }
 
-async fn write() -> Response {
-    // Prometheus' answer when the flag is off; here the flag changes nothing yet.
-    let text = "remote write receiver needs to be enabled with --web.enable-remote-write-receiver";
-    text_error(StatusCode::NOT_FOUND, text)
+/// Prometheus' answer when the flag is off, a plain word when it is on.
+fn off(app: &App, flag: &str, what: &str) -> Response {
+    let on = app.flags.all.get(flag).is_some_and(|value| value == "true");
+    let text = match on {
+        true => format!("{what} is not supported by narthex yet"),
+        false => format!("{what} needs to be enabled with --{flag}"),
+    };
+    text_error(StatusCode::NOT_FOUND, &text)
 }
 
-async fn otlp() -> Response {
-    let text = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver";
-    text_error(StatusCode::NOT_FOUND, text)
+async fn write(State(app): State<Arc<App>>) -> Response {
+    off(&app, "web.enable-remote-write-receiver", "remote write receiver")
+}
+
+async fn otlp(State(app): State<Arc<App>>) -> Response {
+    off(&app, "web.enable-otlp-receiver", "otlp write receiver")
 }
 
 async fn read() -> Response {
     text_error(StatusCode::NOT_IMPLEMENTED, "remote read is not supported by narthex yet")
 }
 
-async fn admin() -> Response {
-    ApiError::new(Kind::Unavailable, "admin APIs disabled").into_response()
+async fn admin(State(app): State<Arc<App>>) -> Response {
+    let on = app.flags.all.get("web.enable-admin-api").is_some_and(|value| value == "true");
+    let text = if on { "not supported by narthex yet" } else { "admin APIs disabled" };
+    ApiError::new(Kind::Unavailable, text).into_response()
 }

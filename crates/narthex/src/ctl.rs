@@ -1,0 +1,94 @@
+//! `narthex ctl`: what an operator, or a container's health check, asks without a shell.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::time::Duration;
+
+/// How the command ended: a text to print, and whether it went well.
+pub type Outcome = Result<String, String>;
+
+/// Where the server is asked unless told otherwise.
+const URL_DEFAULT: &str = "http://localhost:9090";
+
+/// Longest wait for each step of an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+const HELP: &str = "usage: narthex ctl <command>\n\n\
+  healthy [--url URL]     exit with 0 when the server answers /-/healthy, else 1\n\
+  ready [--url URL]       the same for /-/ready\n\
+  check-config FILE...    check configuration files and the rule files they name\n\n\
+URL is that of the server, a route prefix included (default: http://localhost:9090).\n";
+
+/// Runs a command; `args` are the words after `ctl`.
+pub fn run(args: &[String]) -> Outcome {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["healthy", rest @ ..] => ask(url(rest)?, "/-/healthy"),
+        ["ready", rest @ ..] => ask(url(rest)?, "/-/ready"),
+        ["check-config", files @ ..] if !files.is_empty() => check_config(files),
+        ["help" | "--help" | "-h"] => Ok(HELP.to_owned()),
+        _ => Err(HELP.to_owned()),
+    }
+}
+
+fn url<'a>(rest: &[&'a str]) -> Result<&'a str, String> {
+    match rest {
+        [] => Ok(URL_DEFAULT),
+        ["--url", url] => Ok(url),
+        [word] => match word.strip_prefix("--url=") {
+            Some(url) => Ok(url),
+            None => Err(format!("unexpected {word}\n")),
+        },
+        _ => Err(HELP.to_owned()),
+    }
+}
+
+/// Asks for a path and wants 200. Plain HTTP/1.0 is enough for a server that we wrote.
+fn ask(base: &str, path: &str) -> Outcome {
+    let url = url::Url::parse(base).map_err(|e| format!("--url: {e}\n"))?;
+    if url.scheme() != "http" {
+        return Err(format!("--url: {} is not supported, only http\n", url.scheme()));
+    }
+    let host = url.host_str().ok_or("--url: no host\n")?;
+    let port = url.port_or_known_default().unwrap_or(80);
+    let path = format!("{}{path}", url.path().trim_end_matches('/'));
+    let answer = exchange(host, port, &path).map_err(|e| format!("{host}:{port}: {e}\n"))?;
+    let status = answer.split(' ').nth(1).unwrap_or("");
+    let text = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
+    if status == "200" { Ok(format!("{text}\n")) } else { Err(format!("{status} {text}\n")) }
+}
+
+fn exchange(host: &str, port: u16, path: &str) -> std::io::Result<String> {
+    let mut last = std::io::Error::other("no address");
+    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
+        let mut stream = match TcpStream::connect_timeout(&address, TIMEOUT) {
+            Ok(stream) => stream,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        return Ok(String::from_utf8_lossy(&answer).into_owned());
+    }
+    Err(last)
+}
+
+fn check_config(files: &[&str]) -> Outcome {
+    let mut text = String::new();
+    for file in files {
+        let settings = crate::settings::Settings::load(Path::new(file));
+        settings.map_err(|e| format!("{text}Checking {file}\n  FAILED: {e}\n"))?;
+        text.push_str(&format!("Checking {file}\n SUCCESS: {file} is valid\n"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,298 @@
+//! Start-up, reload, shutdown: the life of the process.
+//!
+//! The order matters in both directions. Starting: check the configuration, open the listening
+//! sockets, open the store while the HTTP side already answers that it is not ready, start the
+//! threads, apply the configuration. Stopping: the same in reverse, so that nothing is appended
+//! to a closed store.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use narthex_model::Clock;
+use narthex_net::{Dial, dial::Tcp};
+use narthex_store::fs::DiskFs;
+use narthex_store::{Options, Retention, Store, Writer};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::app::{App, Command, Parts, Phase, Shown};
+use crate::clock::SystemClock;
+use crate::flags::Flags;
+use crate::settings::{Settings, Source};
+use crate::threads::{Ingest, Upkeep, watch_panics};
+use crate::web::server::{self, Limits};
+use crate::{builtin, logging, web};
+
+/// Threads for queries beside those that `--query.max-concurrency` needs, for file access.
+const EXTRA_BLOCKING_THREADS: usize = 16;
+
+/// How long an idle query thread is kept.
+const IDLE_THREAD: Duration = Duration::from_secs(10);
+
+/// How often the built-in configuration looks for a `node_exporter`.
+const NODE_PROBE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Runs the server until it is told to stop.
+pub fn run(flags: Flags) -> ExitCode {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    logging::init(&flags.log_level, &flags.log_format, Arc::clone(&clock));
+    watch_panics();
+    match start(flags, clock) {
+        Ok(()) => {
+            tracing::info!("See you next time!");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(err = format!("{error:#}"), "Narthex cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(flags: Flags, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+    tracing::info!(
+        version = crate::build::VERSION,
+        revision = crate::build::REVISION,
+        "Starting Narthex Server"
+    );
+    for flag in &flags.ignored {
+        tracing::info!(flag, "This flag is accepted and has no effect");
+    }
+    let source = Source::choose(&flags);
+    // Nothing is opened before the configuration is known to be good.
+    let settings = match &source {
+        Source::File(path) => {
+            let file = path.display().to_string();
+            let loaded = Settings::load(path).map_err(|e| anyhow!(e));
+            Some(loaded.with_context(|| format!("Error loading config (--config.file={file})"))?)
+        }
+        Source::Builtin => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(flags.query_concurrency.saturating_add(EXTRA_BLOCKING_THREADS))
+        .thread_keep_alive(IDLE_THREAD)
+        .thread_name("query")
+        .build()
+        .context("start the runtime")?;
+    let outcome = runtime.block_on(life(flags, clock, source, settings));
+    // A query that still runs must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The signals that the process answers to.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("listen for signals");
+        Ok(Self {
+            hangup: on(SignalKind::hangup())?,
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+        })
+    }
+
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupt",
+            _ = self.terminate.recv() => "terminated",
+        }
+    }
+}
+
+async fn life(
+    flags: Flags,
+    clock: Arc<dyn Clock>,
+    source: Source,
+    settings: Option<Settings>,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let (app, mut commands) = App::new(flags, clock).map_err(|e| anyhow!(e))?;
+    let listeners = server::bind(&app.flags.listen).await.map_err(|e| anyhow!(e))?;
+    let addresses = server::addresses(&listeners);
+    for address in &addresses {
+        tracing::info!(address = %address, "Listening on");
+    }
+    let own = addresses.first().copied().context("no address to listen on")?;
+    let limits =
+        Limits { connections_max: app.flags.connections_max, read_timeout: app.flags.read_timeout };
+    let (stop_web, web_stopped) = watch::channel(false);
+    let web = tokio::spawn(server::serve(listeners, web::router(&app), limits, web_stopped));
+    let opened = tokio::select! {
+        opened = open_store(&app) => Some(opened?),
+        reason = signals.end() => {
+            tracing::warn!(signal = reason, "Received signal while starting, exiting");
+            None
+        }
+    };
+    if let Some((store, writer)) = opened {
+        let mut server = Server::start(Arc::clone(&app), store, writer, source, own)?;
+        server.apply_first(settings).await?;
+        app.enter(Phase::Ready);
+        tracing::info!("Server is ready to receive web requests.");
+        server.steer(&mut signals, &mut commands).await;
+        app.enter(Phase::Stopping);
+        // Another signal means that the user does not want to wait.
+        tokio::select! {
+            () = server.stop() => {}
+            reason = signals.end() => tracing::warn!(signal = reason, "Exiting at once"),
+        }
+    }
+    stop_web.send_replace(true);
+    web.await.context("HTTP server")
+}
+
+async fn open_store(app: &Arc<App>) -> anyhow::Result<(Arc<Store>, Writer)> {
+    let flags = &app.flags;
+    let age = Some(flags.retention_time).filter(|age| !age.is_zero());
+    let bytes = Some(flags.retention_bytes).filter(|bytes| *bytes > 0);
+    let options = Options { retention: Retention { age, bytes }, ..Options::default() };
+    let (path, clock) = (flags.data_dir.clone(), Arc::clone(&app.clock));
+    let opening = tokio::task::spawn_blocking(move || {
+        let fs = DiskFs::new(&path).with_context(|| format!("data folder {}", path.display()))?;
+        narthex_store::open(Arc::new(fs), clock, options)
+            .with_context(|| format!("opening storage failed: {}", path.display()))
+    });
+    let (store, writer) = opening.await.context("open the store")??;
+    let stats = store.stats();
+    tracing::info!(
+        duration_ms = u64::try_from(stats.replay_time.as_millis()).unwrap_or(u64::MAX),
+        series = stats.head_series,
+        blocks = stats.blocks,
+        wal_bytes = stats.wal.bytes,
+        corruptions = stats.wal.corruptions,
+        "Store opened"
+    );
+    Ok((store, writer))
+}
+
+/// The running parts, and how the configuration reaches them.
+struct Server {
+    app: Arc<App>,
+    store: Arc<Store>,
+    source: Source,
+    own: std::net::SocketAddr,
+    dial: Arc<dyn Dial>,
+    ingest: Ingest,
+    upkeep: Upkeep,
+    /// Whether the built-in configuration has found a `node_exporter`.
+    node: bool,
+}
+
+impl Server {
+    fn start(
+        app: Arc<App>,
+        store: Arc<Store>,
+        writer: Writer,
+        source: Source,
+        own: std::net::SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let ingest = Ingest::start().context("start the ingest thread")?;
+        let upkeep = Upkeep::start(Arc::clone(&store)).context("start the upkeep thread")?;
+        let dial: Arc<dyn Dial> = Arc::new(Tcp);
+        drop(writer);
+        app.set_parts(Parts { store: Arc::clone(&store) });
+        Ok(Self { app, store, source, own, dial, ingest, upkeep, node: false })
+    }
+
+    /// Takes over the configuration that was read at start-up, or the built-in one.
+    async fn apply_first(&mut self, settings: Option<Settings>) -> anyhow::Result<()> {
+        let settings = match settings {
+            Some(settings) => settings,
+            None => {
+                tracing::info!("No configuration file: watching this server itself");
+                self.load().await.map_err(|e| anyhow!(e))?
+            }
+        };
+        self.apply(settings).map_err(|e| anyhow!(e)).context("apply the configuration")
+    }
+
+    async fn load(&mut self) -> Result<Settings, String> {
+        match &self.source {
+            Source::File(path) => Settings::load(path),
+            Source::Builtin => {
+                self.node = self.node || builtin::node_answers(Arc::clone(&self.dial)).await;
+                Settings::builtin(self.own, &self.app.flags.route_prefix, self.node)
+            }
+        }
+    }
+
+    fn apply(&mut self, settings: Settings) -> Result<(), String> {
+        self.app.config.store(Arc::new(Shown { yaml: settings.yaml }));
+        self.app.telemetry.reload.succeeded(self.app.clock.now());
+        Ok(())
+    }
+
+    /// Reads the configuration again; when it is bad, the old one stays.
+    async fn reload(&mut self) -> Result<(), String> {
+        let outcome = match self.load().await {
+            Ok(settings) => self.apply(settings),
+            Err(reason) => Err(reason),
+        };
+        match &outcome {
+            Ok(()) => tracing::info!("Completed loading of configuration file"),
+            Err(reason) => {
+                self.app.telemetry.reload.failed();
+                tracing::error!(err = reason, "Error reloading config");
+            }
+        }
+        outcome
+    }
+
+    /// Answers signals and commands until one of them asks for the end.
+    async fn steer(&mut self, signals: &mut Signals, commands: &mut mpsc::Receiver<Command>) {
+        let mut probe = tokio::time::interval(NODE_PROBE_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = signals.hangup.recv() => {
+                    // The outcome is in the log and in the metrics.
+                    let _ = self.reload().await;
+                }
+                reason = signals.interrupt.recv() => return ended("interrupt", reason),
+                reason = signals.terminate.recv() => return ended("terminated", reason),
+                command = commands.recv() => match command {
+                    Some(Command::Reload(answer)) => {
+                        // Nobody may be waiting for the answer any more.
+                        let _ = answer.send(self.reload().await);
+                    }
+                    Some(Command::Quit) | None => {
+                        tracing::warn!("Received termination request via web service, exiting");
+                        return;
+                    }
+                },
+                _ = probe.tick(), if self.source == Source::Builtin && !self.node => {
+                    if builtin::node_answers(Arc::clone(&self.dial)).await {
+                        tracing::info!("Found a node_exporter on localhost:9100");
+                        let _ = self.reload().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn stop(self) {
+        tracing::info!("Stopping");
+        let Self { store, ingest, upkeep, .. } = self;
+        let closing = tokio::task::spawn_blocking(move || {
+            ingest.stop();
+            upkeep.stop();
+            if let Err(error) = store.close() {
+                tracing::error!(err = %error, "Closing the store failed");
+            }
+        });
+        // A panic on the way was logged.
+        let _ = closing.await;
+    }
+}
+
+fn ended(name: &'static str, _received: Option<()>) {
+    tracing::warn!(signal = name, "Received an OS signal, exiting gracefully...");
+}
