@@ -170,6 +170,7 @@ fn take(text: &str) -> (&str, &str) {
     (text, "")
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "masked to six bits")]
 fn put(out: &mut String, text: &str) {
     let mut len = text.len();
     while len >= 0x40 {
