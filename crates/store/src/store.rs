@@ -48,7 +48,7 @@ impl Store {
     /// A reader of the rows that follow `seq`, in order.
     pub fn rows_after(&self, seq: RowSeq) -> Result<RowReader, Error> {
         let _ = seq;
-        Ok(RowReader {})
+        Err(Error::Closed)
     }
 
     /// The last row that is visible.

@@ -10,7 +10,7 @@ use crate::Row;
 ///
 /// A larger number lets the differences grow and more columns differ; a smaller one writes more
 /// second copies. Measured in `tests.rs`.
-pub(super) const BASE_ROWS: u32 = 16;
+pub(super) const BASE_ROWS: u32 = 32;
 
 /// After this many bases, the next one is encoded against nothing, so that even the loss of both
 /// copies of a base ends there.
