@@ -345,7 +345,7 @@ impl Wal {
         put_row_head(payload, seq, current.head, row, against);
         encoder.encode(row.values, against, payload);
         let base = outbox.close(Kind::Row, flags).filter(|_| flags != 0);
-        let base = base.map(|payload| payload.to_vec());
+        let base = base.map(<[u8]>::to_vec);
         let end = outbox.end();
         if !self.pending.records.is_empty() {
             outbox.part(defined_to);

@@ -9,8 +9,9 @@ use crate::Row;
 /// After this many rows, the next one becomes the base of those that follow.
 ///
 /// A larger number lets the differences grow and more columns differ; a smaller one writes more
-/// second copies. Measured in `tests.rs`.
-pub(super) const BASE_ROWS: u32 = 32;
+/// second copies. Bytes per sample on bodies 15 s apart, for 4, 8, 16 and 24 rows: node_exporter
+/// 1.58, 1.42, 1.34, 1.30; VictoriaMetrics 1.01, 0.96, 0.95, 0.97.
+pub(super) const BASE_ROWS: u32 = 16;
 
 /// After this many bases, the next one is encoded against nothing, so that even the loss of both
 /// copies of a base ends there.

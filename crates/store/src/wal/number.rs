@@ -56,11 +56,16 @@ enum Form {
     Absent,
 }
 
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "four bits index sixteen numbers")]
+fn power(exponent: u8) -> f64 {
+    POWERS[usize::from(exponent & 15)]
+}
+
 /// The mantissa with which `value` is exactly `mantissa / 10^exponent`.
 #[inline]
 fn mantissa(value: f64, exponent: u8) -> Option<i64> {
-    let power = POWERS[usize::from(exponent & 15)];
-    let scaled = value * power;
+    let scaled = value * power(exponent);
     // Not a number fails this comparison too.
     if scaled.abs() < MANTISSA_LIMIT {
         let bits = (scaled + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits());
@@ -77,7 +82,7 @@ fn mantissa(value: f64, exponent: u8) -> Option<i64> {
 #[inline]
 #[expect(clippy::cast_precision_loss, reason = "mantissas are below 2^51")]
 fn decimal(mantissa: i64, exponent: u8) -> f64 {
-    mantissa as f64 / POWERS[usize::from(exponent & 15)]
+    mantissa as f64 / power(exponent)
 }
 
 fn shortest(value: f64, from: u8) -> Option<(u8, i64)> {
