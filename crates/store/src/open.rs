@@ -1,15 +1,25 @@
 //! Opening a data directory.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use narthex_model::Clock;
+use narthex_model::{Clock, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
+use crate::block::{Block, SeriesIndex};
+use crate::cursor::Cursors;
 use crate::head::mini::Scratch;
 use crate::head::{Head, Pages};
-use crate::view::View;
-use crate::writer::Next;
-use crate::{Error, Fs, Options, Store, Writer};
+use crate::upkeep::{Chores, UpkeepCounters};
+use crate::view::{self, BAD_END, TMP_END, View};
+use crate::wal::Wal;
+use crate::{Error, Fs, Options, RowSeq, Store, Writer};
+
+mod recovery;
+
+use recovery::Recovery;
 
 /// Opens the data directory behind `fs`: takes its lock, loads the blocks, replays the log.
 /// Damaged blocks and records are set aside and counted; they never keep the store from opening.
@@ -18,19 +28,150 @@ pub fn open(
     clock: Arc<dyn Clock>,
     options: Options,
 ) -> Result<(Arc<Store>, Writer), Error> {
-    let _ = fs;
+    let began = clock.monotonic();
+    let lock = fs.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked(source),
+        _ => Error::io("lock", "", source),
+    })?;
+    let shelf = Shelf::load(&*fs)?;
+    let cursors = Cursors::open(Arc::clone(&fs));
+    let head = Arc::new(Head::new(options.window_ms));
+    head.freeze(shelf.view.sealed_until);
+    let mut recovery = Recovery::new(&head, shelf.view.sealed_until);
+    // No row may get the place of one that a consumer or a block has seen.
+    let seq_used = cursors.bounds().map_or(RowSeq(0), |(_, last)| last).max(shelf.last_seq);
+    let wal = Wal::open(Arc::clone(&fs), options.wal_segment_bytes_max, seq_used, &mut recovery)?;
+    let known = recovery.knows_ids();
+    let mut ids = recovery.finish();
+    if !known {
+        // Without the log only the blocks tell which numbers were given out.
+        shelf.raise_ids(&mut ids);
+    }
+    let handle = wal.handle();
+    head.show(handle.last_seq(), Timestamp::MIN);
+    if let Some(block) = shelf.view.blocks.last() {
+        head.raise_max_time(block.meta().times.end);
+    }
     let store = Arc::new(Store {
-        head: Arc::new(Head::new(options.window_ms)),
-        view: RwLock::new(Arc::new(View::default())),
+        head,
+        view: RwLock::new(Arc::new(shelf.view)),
         retention: Mutex::new(options.retention),
+        fs,
+        wal: handle,
+        cursors,
+        chores: Mutex::new(Chores::starting_at(shelf.next_number)),
+        upkeep_counters: UpkeepCounters::default(),
+        sync_nanos: AtomicU64::new(0),
+        blocks_damaged: shelf.damaged,
+        replay_time: clock.monotonic().saturating_sub(began).max(Duration::ZERO),
+        _lock: lock,
         clock,
         options,
     });
-    let writer = Writer {
-        store: Arc::clone(&store),
-        layouts: Pages::default(),
-        next: Next::default(),
-        scratch: Scratch::default(),
-    };
+    let (layouts, scratch) = (Pages::default(), Scratch::default());
+    let writer = Writer { store: Arc::clone(&store), wal, layouts, ids, scratch };
     Ok((store, writer))
+}
+
+/// The blocks that were found.
+#[derive(Debug)]
+struct Shelf {
+    view: View,
+    damaged: u64,
+    next_number: u64,
+    last_seq: RowSeq,
+}
+
+impl Shelf {
+    /// Opens all blocks; sets the damaged ones aside, removes what was never finished and what a
+    /// merge left over.
+    fn load(fs: &dyn Fs) -> Result<Self, Error> {
+        let made = fs.create_dir(view::DIR).and_then(|()| fs.sync_dir(""));
+        made.map_err(|source| Error::io("make", view::DIR, source))?;
+        let names = fs.list(view::DIR).map_err(|source| Error::io("list", view::DIR, source))?;
+        let mut blocks = Vec::new();
+        let (mut damaged, mut next_number) = (0, 1);
+        for name in &names {
+            let path = format!("{}/{name}", view::DIR);
+            if let Some(number) = view::block_number(name) {
+                next_number = next_number.max(number.saturating_add(1));
+            }
+            if name.ends_with(TMP_END) {
+                remove(fs, &path);
+            } else if view::is_block(name) {
+                match open_block(fs, &path) {
+                    Ok(block) => blocks.push(Arc::new(block)),
+                    Err(error) => {
+                        damaged += 1;
+                        set_aside(fs, &path, &error);
+                    }
+                }
+            }
+        }
+        let blocks = without_parts(fs, blocks);
+        let last_seq = blocks.iter().map(|block| block.meta().last_seq).max().unwrap_or_default();
+        Ok(Self { view: View::new(blocks, Timestamp::MIN), damaged, next_number, last_seq })
+    }
+
+    /// Makes sure that no number is given out that a block knows.
+    fn raise_ids(&self, ids: &mut crate::wal::Ids) {
+        for block in &self.view.blocks {
+            for index in 0..block.series_count() {
+                if let Ok(series) = block.series_ref(SeriesIndex(index)) {
+                    ids.series_next = ids.series_next.max(series.get().saturating_add(1));
+                }
+            }
+            for chunk in block.chunks() {
+                ids.layout_next = ids.layout_next.max(chunk.layout.0.saturating_add(1));
+                ids.source_next = ids.source_next.max(chunk.source.0.saturating_add(1));
+            }
+        }
+    }
+}
+
+fn open_block(fs: &dyn Fs, path: &str) -> Result<Block, Error> {
+    let bytes = fs.map(path).map_err(|source| Error::io("map", path, source))?;
+    Block::open(path, bytes)
+}
+
+/// Gives a damaged block another name, so that it is not tried again and a user can look at it.
+/// One that could only not be read keeps its name, for next time it may go well.
+fn set_aside(fs: &dyn Fs, path: &str, error: &Error) {
+    tracing::warn!(file = path, %error, "block is not served");
+    if let Error::Corrupt { .. } = error
+        && let Err(error) = fs.rename(path, &format!("{path}{BAD_END}"))
+    {
+        tracing::warn!(file = path, %error, "damaged block cannot be set aside");
+    }
+}
+
+fn remove(fs: &dyn Fs, path: &str) {
+    if let Err(error) = fs.remove(path) {
+        tracing::warn!(file = path, %error, "cannot remove");
+    }
+}
+
+/// Leaves out, and removes, the blocks whose window lies in that of another: those that a merge
+/// has joined, and those of a seal that failed at its very end.
+fn without_parts(fs: &dyn Fs, mut blocks: Vec<Arc<Block>>) -> Vec<Arc<Block>> {
+    // The largest window first; of equal ones the latest.
+    blocks.sort_by(|a, b| {
+        let (x, y) = (a.meta().window, b.meta().window);
+        let length = |w: narthex_model::TimeRange| w.end.0.saturating_sub(w.start.0);
+        length(y).cmp(&length(x)).then_with(|| b.name().cmp(a.name()))
+    });
+    let mut kept: Vec<Arc<Block>> = Vec::new();
+    for block in blocks {
+        let window = block.meta().window;
+        let covers = |other: &Arc<Block>| {
+            let whole = other.meta().window;
+            whole.start <= window.start && window.end <= whole.end
+        };
+        if kept.iter().any(covers) {
+            remove(fs, block.name());
+        } else {
+            kept.push(block);
+        }
+    }
+    kept
 }

@@ -17,6 +17,9 @@ pub const LABELS_BYTES_MAX: usize = 1 << 20;
 /// How far ahead of the clock a row may lie, in milliseconds.
 pub const AHEAD_MS_MAX: i64 = 10 * 60_000;
 
+/// Default limit of the log's size while a cursor holds it, in bytes.
+pub const WAL_BYTES_MAX: u64 = 8 << 30;
+
 /// Limits and intervals of a store.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -29,6 +32,9 @@ pub struct Options {
     pub ahead_ms_max: i64,
     /// Size at which a segment of the write-ahead log is closed, in bytes.
     pub wal_segment_bytes_max: u64,
+    /// What the log may take, in bytes, while a cursor has not passed its rows; with a retention by
+    /// size, half of that limit if it is less. Rows that are in no block yet are always kept.
+    pub wal_bytes_max: u64,
     /// What is kept.
     pub retention: Retention,
 }
@@ -40,6 +46,7 @@ impl Default for Options {
             series_max: SERIES_MAX,
             ahead_ms_max: AHEAD_MS_MAX,
             wal_segment_bytes_max: 32 << 20,
+            wal_bytes_max: WAL_BYTES_MAX,
             retention: Retention::default(),
         }
     }

@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use narthex_model::{Labels, Matcher, TimeRange};
+use narthex_model::{Matcher, TimeRange};
 
 use crate::Error;
-use crate::head::Head;
 use crate::head::layout::Sight;
+use crate::head::{Head, Index};
 use crate::view::View;
 
+mod gather;
 mod samples;
 mod series;
 
 pub use samples::Samples;
 pub use series::Series;
 
+use gather::Gathered;
 use series::HeadPart;
 
 /// Series looked at while the head's index is held: long enough to be worth the lock, short
@@ -34,32 +36,47 @@ pub struct Snapshot {
 impl Snapshot {
     /// The series that satisfy all matchers and may have samples in `range`, sorted by labels.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, Error> {
-        let mut series = Vec::new();
-        self.select_head(matchers, range, |labels, parts| {
-            series.push(Series::new(labels, parts, Arc::clone(&self.view), self.sight));
+        let mut gathered = Gathered::default();
+        let mut warnings = Vec::new();
+        self.select_head(matchers, range, |index, number, parts| {
+            if let Some(labels) = index.labels(number) {
+                gathered.add_head(number, labels, parts);
+            }
         });
-        series.sort_by(|a, b| a.labels().cmp(b.labels()));
-        Ok(Selection { series, warnings: Vec::new() })
+        for (position, block) in self.view.blocks.iter().enumerate() {
+            for found in block.select(matchers, range, &mut warnings) {
+                gathered.add_block(position, block, found, &mut warnings);
+            }
+        }
+        let series = gathered.into_series(&self.view, self.sight);
+        warnings.sort();
+        warnings.dedup();
+        Ok(Selection { series, warnings })
     }
 
-    /// The label names of the series that [`Snapshot::select`] would give, sorted.
+    /// The label names of the series that [`Snapshot::select`] would give, sorted. What cannot be
+    /// read is left out.
     pub fn label_names(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, Error> {
         let mut names = BTreeSet::new();
-        self.select_head(matchers, range, |labels, _| {
-            for (name, _) in &labels {
+        self.select_head(matchers, range, |index, number, _| {
+            for (name, _) in index.texts(number) {
                 if !names.contains(name) {
                     names.insert(name.to_owned());
                 }
             }
         });
+        for block in &self.view.blocks {
+            block.label_names(matchers, range, &mut names, &mut Vec::new());
+        }
         Ok(names.into_iter().collect())
     }
 
     /// The values of the label `name` on the series that [`Snapshot::select`] would give, sorted.
+    /// What cannot be read is left out.
     pub fn label_values(
         &self,
         name: &str,
@@ -67,35 +84,38 @@ impl Snapshot {
         range: TimeRange,
     ) -> Result<Vec<String>, Error> {
         let mut values = BTreeSet::new();
-        self.select_head(matchers, range, |labels, _| {
-            if let Some(value) = labels.get(name).filter(|&value| !values.contains(value)) {
+        self.select_head(matchers, range, |index, number, _| {
+            let found = index.texts(number).find(|&(n, _)| n == name);
+            if let Some((_, value)) = found.filter(|&(_, value)| !values.contains(value)) {
                 values.insert(value.to_owned());
             }
         });
+        for block in &self.view.blocks {
+            block.label_values(name, matchers, range, &mut values, &mut Vec::new());
+        }
         Ok(values.into_iter().collect())
     }
 
-    /// Calls `found` for each series of the head.
+    /// Calls `found` for each series of the head, with its number and the columns it has.
     fn select_head(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-        mut found: impl FnMut(Labels, Vec<HeadPart>),
+        mut found: impl FnMut(&Index, u32, Vec<HeadPart>),
     ) {
         let numbers = self.head.index.read().select(matchers);
         for numbers in numbers.chunks(SERIES_PER_LOCK) {
             let index = self.head.index.read();
             let layouts = self.head.layouts.read();
             for &number in numbers {
-                let parts: Vec<_> = index
-                    .places(number)
-                    .iter()
+                let places = index.places(number).iter();
+                let parts: Vec<_> = places
                     .filter_map(|place| Some((layouts.get(place.layout.0)?, place.column)))
                     .filter(|(layout, column)| layout.has(*column, range, self.sight))
                     .map(|(layout, column)| HeadPart { layout: Arc::clone(layout), column })
                     .collect();
-                if let (false, Some(labels)) = (parts.is_empty(), index.labels(number)) {
-                    found(labels, parts);
+                if !parts.is_empty() {
+                    found(&index, number, parts);
                 }
             }
         }

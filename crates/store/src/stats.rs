@@ -49,12 +49,18 @@ pub struct Stats {
     pub lowest: Option<Timestamp>,
     /// Blocks that were damaged and set aside.
     pub blocks_damaged: u64,
+    /// Damaged places that queries met in the blocks served now.
+    pub block_faults: u64,
     /// Windows sealed into blocks.
     pub seals: u64,
     /// Seals that failed (and are tried again).
     pub seals_failed: u64,
     /// Time spent sealing.
     pub seal_time: Duration,
+    /// Merges of blocks into larger ones.
+    pub merges: u64,
+    /// Merges that failed.
+    pub merges_failed: u64,
     /// Blocks removed for their age.
     pub blocks_removed_by_age: u64,
     /// Blocks removed for the total size.

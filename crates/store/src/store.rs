@@ -1,17 +1,23 @@
 //! The store as its readers and its upkeep see it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use narthex_model::{Clock, Labels, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
+use crate::cursor::Cursors;
+use crate::fs::{Fs, FsLock};
 use crate::head::Head;
 use crate::head::layout::Sight;
+use crate::stats::WalStats;
+use crate::upkeep::{Chores, UpkeepCounters};
 use crate::view::View;
+use crate::wal::WalHandle;
 use crate::{
     Cardinality, Error, LayoutRef, Options, Retention, RowReader, RowSeq, SeriesRef, Snapshot,
-    Stats, Upkeep,
+    Stats,
 };
 
 /// An open data directory. Shared by all threads; rows enter through the one
@@ -23,6 +29,16 @@ pub struct Store {
     pub(crate) head: Arc<Head>,
     pub(crate) view: RwLock<Arc<View>>,
     pub(crate) retention: Mutex<Retention>,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) wal: WalHandle,
+    pub(crate) cursors: Cursors,
+    pub(crate) chores: Mutex<Chores>,
+    pub(crate) upkeep_counters: UpkeepCounters,
+    pub(crate) sync_nanos: AtomicU64,
+    pub(crate) blocks_damaged: u64,
+    pub(crate) replay_time: Duration,
+    /// Holds the data directory.
+    pub(crate) _lock: Box<dyn FsLock>,
 }
 
 impl Store {
@@ -47,8 +63,7 @@ impl Store {
 
     /// A reader of the rows that follow `seq`, in order.
     pub fn rows_after(&self, seq: RowSeq) -> Result<RowReader, Error> {
-        let _ = seq;
-        Err(Error::Closed)
+        Ok(self.wal.rows_after(seq))
     }
 
     /// The last row that is visible.
@@ -58,31 +73,30 @@ impl Store {
 
     /// Where the cursor `name` stands, if it was ever saved.
     pub fn cursor(&self, name: &str) -> Option<RowSeq> {
-        let _ = name;
-        None
+        self.cursors.get(name)
     }
 
     /// Saves durably that the consumer `name` is done with all rows up to `seq`. The log keeps
-    /// what a cursor has not passed, within the size limit of the retention.
+    /// what a cursor has not passed, within [`Options::wal_bytes_max`].
     pub fn save_cursor(&self, name: &str, seq: RowSeq) -> Result<(), Error> {
-        let _ = (name, seq);
-        Ok(())
+        self.cursors.save(name, seq)
     }
 
     /// Forgets the cursor `name`.
     pub fn drop_cursor(&self, name: &str) {
-        let _ = name;
+        if let Err(error) = self.cursors.drop_cursor(name) {
+            tracing::warn!(%error, cursor = name, "cursor is still on disk");
+        }
     }
 
     /// Makes durable all that was appended before the call. Does not hold up the writer.
     pub fn sync(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// Seals the windows that are due, applies the retention, shortens the log. To be called
-    /// about every 10 s by one thread.
-    pub fn upkeep(&self) -> Result<Upkeep, Error> {
-        Ok(Upkeep::default())
+        let began = self.clock.monotonic();
+        let result = self.wal.sync();
+        let took = self.clock.monotonic().saturating_sub(began);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
+        result
     }
 
     /// Changes what is kept, from the next [`Store::upkeep`] on.
@@ -92,16 +106,17 @@ impl Store {
 
     /// The store's figures.
     pub fn stats(&self) -> Stats {
-        let sealed_until = self.view.read().sealed_until;
-        let totals = self.head.totals(sealed_until);
-        let counters = &self.head.counters;
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let view = Arc::clone(&self.view.read());
+        let totals = self.head.totals(view.sealed_until);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (counters, upkeep) = (&self.head.counters, &self.upkeep_counters);
         let (series, symbol_bytes) = {
             let index = self.head.index.read();
             (index.len() as u64, index.symbol_bytes() as u64)
         };
         let retention = *self.retention.lock();
         let frozen = self.head.frozen_until();
+        let in_blocks = view.blocks.iter().map(|block| block.meta().times.start);
         Stats {
             head_series: series,
             head_chunks: totals.chunks,
@@ -119,11 +134,28 @@ impl Store {
             samples_too_old: load(&counters.samples_too_old),
             samples_too_far_ahead: load(&counters.samples_too_far_ahead),
             symbol_bytes,
-            lowest: totals.range.map(|range| range.start),
+            wal: self.wal_stats(),
+            blocks: view.blocks.len() as u64,
+            block_bytes: view.bytes(),
+            lowest: in_blocks.chain(totals.range.map(|range| range.start)).min(),
+            blocks_damaged: self.blocks_damaged,
+            block_faults: view.blocks.iter().map(|block| block.faults()).sum(),
+            seals: load(&upkeep.seals),
+            seals_failed: load(&upkeep.seals_failed),
+            seal_time: Duration::from_nanos(load(&upkeep.seal_nanos)),
+            merges: load(&upkeep.merges),
+            merges_failed: load(&upkeep.merges_failed),
+            blocks_removed_by_age: load(&upkeep.removed_by_age),
+            blocks_removed_by_size: load(&upkeep.removed_by_size),
             retention_age: retention.age,
             retention_bytes: retention.bytes,
-            ..Stats::default()
+            replay_time: self.replay_time,
         }
+    }
+
+    fn wal_stats(&self) -> WalStats {
+        let nanos = self.sync_nanos.load(Ordering::Relaxed);
+        WalStats { sync_time: Duration::from_nanos(nanos), ..self.wal.stats() }
     }
 
     /// What the head's series consist of: at most `limit` entries a list. Walks all series.

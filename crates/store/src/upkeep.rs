@@ -1,14 +1,134 @@
-//! What keeps the store small and fast: sealing, retention, shortening the log.
+//! What keeps the store small and fast: sealing, merging, retention, shortening the log.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use narthex_model::Timestamp;
+
+use crate::block::Block;
+use crate::view::{self, View};
+use crate::{Error, Store};
+
+mod merge;
+mod retention;
+mod seal;
 
 /// What one round of upkeep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Upkeep {
     /// Windows sealed into blocks.
     pub sealed: u32,
+    /// Blocks that were merged into larger ones.
+    pub blocks_merged: u32,
     /// Blocks removed by the retention.
     pub blocks_removed: u32,
     /// Segments of the log removed.
     pub wal_segments_removed: u32,
     /// Series that left the head.
     pub series_removed: u64,
+}
+
+/// What upkeep remembers between its rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Chores {
+    /// Views that were replaced, with the time up to which they have the rows in blocks.
+    retired: Vec<(Weak<View>, Timestamp)>,
+    /// The head has dropped its rows up to here.
+    forgotten_until: Option<Timestamp>,
+    /// Files that are not served any more and could not be removed.
+    doomed: BTreeSet<String>,
+    /// The first blocks of merges that failed: not tried again by this process.
+    unmergeable: BTreeSet<String>,
+    next_block: u64,
+}
+
+/// What upkeep did since the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct UpkeepCounters {
+    pub(crate) seals: AtomicU64,
+    pub(crate) seals_failed: AtomicU64,
+    pub(crate) seal_nanos: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) merges_failed: AtomicU64,
+    pub(crate) removed_by_age: AtomicU64,
+    pub(crate) removed_by_size: AtomicU64,
+}
+
+impl Store {
+    /// Does what is due, at most one seal and one merge: seals the oldest window, merges blocks,
+    /// applies the retention, drops from the head what blocks have, shortens the log. To be
+    /// called about every 10 s by one thread.
+    ///
+    /// After an error the store is as good as before, and the next call tries again.
+    pub fn upkeep(&self) -> Result<Upkeep, Error> {
+        let mut chores = self.chores.lock();
+        let mut done = Upkeep::default();
+        let sealed = self.seal_if_due(&mut chores, &mut done);
+        // The retention first if the seal failed: it may have been for want of space.
+        let retained = self.apply_retention(&mut chores, &mut done);
+        if sealed.is_ok() {
+            self.merge_if_due(&mut chores, &mut done);
+        }
+        self.remove_doomed(&mut chores);
+        self.forget_sealed(&mut chores, &mut done);
+        sealed?;
+        retained?;
+        done.wal_segments_removed = self.shorten_log()?;
+        Ok(done)
+    }
+
+    /// Serves `blocks` from now on.
+    fn replace_view(&self, chores: &mut Chores, blocks: Vec<Arc<Block>>) {
+        let mut view = self.view.write();
+        chores.retired.push((Arc::downgrade(&view), view.sealed_until));
+        *view = Arc::new(View::new(blocks, view.sealed_until));
+    }
+
+    /// Drops from the head the rows that the blocks of all views in use have.
+    fn forget_sealed(&self, chores: &mut Chores, done: &mut Upkeep) {
+        chores.retired.retain(|(view, _)| view.strong_count() > 0);
+        let current = self.view.read().sealed_until;
+        let oldest = chores.retired.iter().map(|&(_, until)| until).min();
+        let until = oldest.unwrap_or(current).min(current);
+        if chores.forgotten_until.is_none_or(|before| before < until) {
+            chores.forgotten_until = Some(until);
+            done.series_removed = self.head.forget(until);
+        }
+    }
+
+    /// Removes files that are not served any more; what fails is tried again.
+    fn remove_doomed(&self, chores: &mut Chores) {
+        if chores.doomed.is_empty() {
+            return;
+        }
+        chores.doomed.retain(|path| match self.fs.remove(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = path, %error, "cannot remove");
+                true
+            }
+            _ => false,
+        });
+        // If this is lost the files are back after a power cut, and are removed again then.
+        if let Err(error) = self.fs.sync_dir(view::DIR) {
+            tracing::warn!(%error, "cannot sync the folder of blocks");
+        }
+    }
+}
+
+impl Chores {
+    pub(crate) fn starting_at(next_block: u64) -> Self {
+        Self { next_block, ..Self::default() }
+    }
+
+    /// A new block's number.
+    fn take_number(&mut self) -> u64 {
+        let number = self.next_block;
+        self.next_block += 1;
+        number
+    }
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
 }

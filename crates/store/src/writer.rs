@@ -10,6 +10,7 @@ use crate::head::layout::Layout;
 use crate::head::mini::{RowKey, Scratch};
 use crate::head::{Pages, count};
 use crate::options::{COLUMNS_MAX, LABELS_BYTES_MAX};
+use crate::wal::{Ids, Wal};
 use crate::{Column, Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef, Store};
 
 /// The one appender of a store.
@@ -20,8 +21,9 @@ use crate::{Column, Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef, Store};
 #[derive(Debug)]
 pub struct Writer {
     pub(crate) store: Arc<Store>,
+    pub(crate) wal: Wal,
     pub(crate) layouts: Pages<Pen>,
-    pub(crate) next: Next,
+    pub(crate) ids: Ids,
     pub(crate) scratch: Scratch,
 }
 
@@ -31,21 +33,10 @@ pub(crate) struct Pen {
     layout: Arc<Layout>,
     columns: usize,
     last: Option<Timestamp>,
-}
-
-/// The next number of each kind.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Next {
-    pub(crate) series: u32,
-    pub(crate) source: u32,
-    pub(crate) layout: u32,
-    pub(crate) seq: RowSeq,
-}
-
-impl Default for Next {
-    fn default() -> Self {
-        Self { series: 1, source: 1, layout: 1, seq: RowSeq(1) }
-    }
+    /// The last row had no hole, and no column came since.
+    full: bool,
+    /// The last row was refused, so it is not known what changed since the last one stored.
+    refused: bool,
 }
 
 impl Writer {
@@ -69,17 +60,17 @@ impl Writer {
             count(&head.counters.series_limited, 1);
             return Err(Error::SeriesLimit { max });
         }
-        let series = SeriesRef::new(self.next.series).ok_or(Error::Exhausted("series"))?;
+        let series = SeriesRef::new(self.ids.series_next).ok_or(Error::Exhausted("series"))?;
         index.insert(series, hash, labels);
-        self.next.series = self.next.series.wrapping_add(1);
+        self.ids.series_next = self.ids.series_next.wrapping_add(1);
         count(&head.counters.series_created, 1);
         Ok(series)
     }
 
     /// Names a new source.
     pub fn new_source(&mut self) -> SourceRef {
-        let source = SourceRef(self.next.source);
-        self.next.source = self.next.source.wrapping_add(1);
+        let source = SourceRef(self.ids.source_next);
+        self.ids.source_next = self.ids.source_next.wrapping_add(1);
         source
     }
 
@@ -89,11 +80,13 @@ impl Writer {
         if head.is_closed() {
             return Err(Error::Closed);
         }
-        let name = LayoutRef(self.next.layout);
-        self.next.layout = name.0.checked_add(1).ok_or(Error::Exhausted("layouts"))?;
+        let name = LayoutRef(self.ids.layout_next);
+        self.ids.layout_next = name.0.checked_add(1).ok_or(Error::Exhausted("layouts"))?;
         let layout = Arc::new(Layout::new(name, source, head.window_ms));
         head.layouts.write().insert(name.0, Arc::clone(&layout));
-        self.layouts.insert(name.0, Pen { layout, columns: 0, last: None });
+        self.wal.define().layout(name, source);
+        let (columns, last, full, refused) = (0, None, false, false);
+        self.layouts.insert(name.0, Pen { layout, columns, last, full, refused });
         Ok(name)
     }
 
@@ -112,12 +105,18 @@ impl Writer {
         if let Some(&unknown) = series.iter().find(|&&series| !index.contains(series)) {
             return Err(Error::UnknownSeries(unknown));
         }
-        for (&series, column) in series.iter().zip(pen.columns..) {
-            let column = Column(u32::try_from(column).unwrap_or(u32::MAX));
-            index.add_place(series, Place { layout, column })?;
+        let start = u32::try_from(pen.columns).unwrap_or(u32::MAX);
+        for (&series, column) in series.iter().zip(start..) {
+            if !index.set_defined(series) {
+                let labels = index.labels(series.get()).unwrap_or_default();
+                self.wal.define().series(series, &labels);
+            }
+            index.add_place(series, Place { layout, column: Column(column) })?;
         }
+        self.wal.define().columns(layout, start, series);
         pen.layout.add_columns(series);
         pen.columns += series.len();
+        pen.full = false;
         Ok(())
     }
 
@@ -125,30 +124,92 @@ impl Writer {
     pub fn drop_layout(&mut self, layout: LayoutRef) {
         if let Some(pen) = self.layouts.remove(layout.0) {
             pen.layout.drop_rows(&mut self.scratch);
+            self.wal.drop_layout(layout);
         }
     }
 
     /// Appends a row: first to the log with one write, then to what snapshots see. On any error
     /// nothing was stored.
     pub fn append(&mut self, row: &Row<'_>) -> Result<RowSeq, Error> {
-        let head = &*self.store.head;
         let name = row.layout;
         let pen = self.layouts.get_mut(name.0).ok_or(Error::UnknownLayout(name))?;
         let found = row.values.len();
         if found != pen.columns {
             return Err(Error::RowWidth { layout: name, expected: pen.columns, found });
         }
-        check_time(&self.store, pen.last, row)?;
-        let key = RowKey { at: row.at, seq: self.next.seq };
-        if !pen.layout.push(key, row.values, || head.frozen_until(), &mut self.scratch) {
-            return Err(too_old(&self.store, row));
+        // After a refusal the caller compares with a row that was never stored.
+        let changed = if pen.refused { None } else { row.changed };
+        let row = Row { changed, ..*row };
+        pen.refused = true;
+        check_time(&self.store, pen.last, &row)?;
+        if self.wal.wants_roll() {
+            self.roll()?;
         }
+        let head = &*self.store.head;
+        let seq = self.wal.log_row(&row)?;
+        let key = RowKey { at: row.at, seq };
+        let pen = self.layouts.get_mut(name.0).ok_or(Error::UnknownLayout(name))?;
+        if !pen.layout.push(key, row.values, || head.frozen_until(), &mut self.scratch) {
+            return Err(too_old(&self.store, &row));
+        }
+        pen.refused = false;
         pen.last = Some(row.at);
-        self.next.seq = key.seq.next();
-        head.show(key.seq, key.at);
+        head.show(seq, row.at);
         count(&head.counters.rows_appended, 1);
-        count(&head.counters.samples_appended, present(row.values));
-        Ok(key.seq)
+        count(&head.counters.samples_appended, pen.count_present(&row));
+        Ok(seq)
+    }
+
+    /// Begins a new segment of the log, with the definitions of the layouts in use.
+    #[cold]
+    fn roll(&mut self) -> Result<(), Error> {
+        let layouts = &self.layouts;
+        let mut index = self.store.head.index.write();
+        self.wal.roll(self.ids, &mut |definitions| {
+            for (_, pen) in layouts.iter() {
+                let columns = pen.layout.columns();
+                for &series in &*columns {
+                    let labels = index.labels(series.get()).unwrap_or_default();
+                    definitions.series(series, &labels);
+                }
+                definitions.layout(pen.layout.name, pen.layout.source);
+                definitions.columns(pen.layout.name, 0, &columns);
+            }
+        })?;
+        index.begin_segment();
+        for (_, pen) in layouts.iter() {
+            for &series in &*pen.layout.columns() {
+                index.set_defined(series);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Without a good end the next start only does a little more.
+        if let Err(error) = self.wal.close() {
+            tracing::warn!(%error, "the log is left without an end");
+        }
+    }
+}
+
+impl Pen {
+    /// Number of samples in the row that follows the last one.
+    fn count_present(&mut self, row: &Row<'_>) -> u64 {
+        let holes = match row.changed {
+            // Only what changed can have become a hole.
+            Some(changed) if self.full => {
+                let is_hole = |column: &&Column| {
+                    row.values.get(column.index()).is_some_and(|&value| is_absent(value))
+                };
+                changed.iter().filter(is_hole).count() as u64
+            }
+            _ => self.columns as u64 - present(row.values),
+        };
+        self.full = holes == 0;
+        self.columns as u64 - holes
     }
 }
 

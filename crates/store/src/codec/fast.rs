@@ -14,7 +14,16 @@ pub(super) const ROWS_MAX: usize = 64;
 /// Appends the blob of at most [`ROWS_MAX`] values.
 pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) {
     debug_assert!(values.len() <= ROWS_MAX);
-    if !values.iter().any(|&value| is_absent(value)) && !values.is_empty() {
+    let Some(&first) = values.first() else {
+        holes::encode(values, out);
+        return;
+    };
+    // Most columns do not change in so few rows: one look without a branch per value.
+    let differ = values.iter().fold(0, |any, &v| any | (v.to_bits() ^ first.to_bits()));
+    if differ == 0 && !is_absent(first) {
+        return encode_constant(first, out);
+    }
+    if !values.iter().fold(false, |any, &value| any | is_absent(value)) {
         return encode_present(values, out);
     }
     if !holes::encode(values, out) {
@@ -51,7 +60,7 @@ fn encode_present(values: &[f64], out: &mut Vec<u8>) {
     let mut integers = [0i64; ROWS_MAX];
     let mut residuals = [0u64; ROWS_MAX];
     let start = out.len();
-    let special = values.iter().any(|&value| special::is_special(value));
+    let special = values.iter().fold(false, |any, &value| any | special::is_special(value));
     let exponent = if special {
         decimals_and_specials(values, &mut integers)
     } else {

@@ -36,6 +36,8 @@ struct Entry {
     places: Places,
     /// The seal after which it was last resolved or laid out.
     touched: u32,
+    /// The segment of the log, counted by [`Index::begin_segment`], that has its labels.
+    defined: u32,
 }
 
 /// The series of one label name, by value.
@@ -59,6 +61,8 @@ pub(crate) struct Index {
     /// Series that had no place when last looked at.
     idle: Vec<u32>,
     seals: u32,
+    /// Counts segments of the log; 0: none yet.
+    segments: u32,
 }
 
 /// The hash under which labels are found; stable within a process only.
@@ -97,7 +101,8 @@ impl Index {
             pairs.push((name, value));
         }
         insert_rising(&mut self.all, number);
-        let entry = Entry { pairs: pairs.into(), places: Places::None, touched: self.seals };
+        let entry =
+            Entry { pairs: pairs.into(), places: Places::None, touched: self.seals, defined: 0 };
         self.entries.insert(number, entry);
         if let Some(&first) = self.by_hash.get(&hash) {
             debug_assert_ne!(first, number);
@@ -147,6 +152,22 @@ impl Index {
         }
     }
 
+    /// A new segment of the log was begun; what it defines is to be told by
+    /// [`Index::set_defined`].
+    pub(crate) fn begin_segment(&mut self) {
+        self.segments += 1;
+    }
+
+    /// The current segment of the log has the labels of `series` now. Returns whether it had them
+    /// before.
+    pub(crate) fn set_defined(&mut self, series: SeriesRef) -> bool {
+        let segments = self.segments;
+        self.entries.get_mut(series.get()).is_none_or(|entry| {
+            let before = std::mem::replace(&mut entry.defined, segments);
+            before == segments && segments > 0
+        })
+    }
+
     /// The places of a series.
     pub(crate) fn places(&self, series: u32) -> &[Place] {
         match self.entries.get(series).map(|entry| &entry.places) {
@@ -163,10 +184,15 @@ impl Index {
 
     /// The labels of a series.
     pub(crate) fn labels(&self, series: u32) -> Option<Labels> {
-        let entry = self.entries.get(series)?;
+        self.entries.get(series)?;
+        Some(Labels::from_sorted(self.texts(series)))
+    }
+
+    /// Names and values of a series' labels, by name.
+    pub(crate) fn texts(&self, series: u32) -> impl Iterator<Item = (&str, &str)> + Clone {
         let text =
             |&(name, value): &(Symbol, Symbol)| (self.symbols.text(name), self.symbols.text(value));
-        Some(Labels::from_sorted(entry.pairs.iter().map(text)))
+        self.pairs(series).iter().map(text)
     }
 
     /// The pairs of name and value of a series, by name.

@@ -154,6 +154,7 @@ impl Mini {
 
 /// Turns the values of `lanes` columns from `start` on from rows into columns.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "the remainder keeps rows inside, so no check is left")]
 fn turn(
     values: &[f64],
     stride: usize,
@@ -163,10 +164,14 @@ fn turn(
     turned: &mut [[f64; ROWS]; LANES],
 ) {
     for (row, line) in values.chunks_exact(stride).take(rows).enumerate() {
-        let Some(line) = line.get(start..start + lanes) else { return };
-        for (&value, column) in line.iter().zip(turned.iter_mut()) {
-            if let Some(place) = column.get_mut(row) {
-                *place = value;
+        let line = line.get(start..).unwrap_or(&[]);
+        if let Some(line) = line.first_chunk::<LANES>() {
+            for lane in 0..LANES {
+                turned[lane][row % ROWS] = line[lane];
+            }
+        } else {
+            for (column, &value) in turned.iter_mut().zip(line).take(lanes) {
+                column[row % ROWS] = value;
             }
         }
     }
@@ -189,7 +194,8 @@ fn put_column(column: &[f64], bytes: &mut Vec<u8>) -> bool {
         let high = u8::try_from(len >> 7).unwrap_or(0);
         bytes.splice(start..=start, [low, high]);
     }
-    column.iter().all(|&value| narthex_model::is_absent(value))
+    // A blob of a sample takes two bytes at least; that of no sample at all takes one.
+    len == 1
 }
 
 /// The first blob of `bytes`, and what follows it.

@@ -88,16 +88,4 @@ impl Index {
     pub(super) fn value(&self, series: u32, name: Symbol) -> Option<Symbol> {
         self.pairs(series).iter().find(|&&(n, _)| n == name).map(|&(_, value)| value)
     }
-
-    /// The names of all labels.
-    pub(crate) fn label_names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(|&name| self.symbols.text(name))
-    }
-
-    /// The values of the label `name`.
-    pub(crate) fn label_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let postings = self.symbols.find(name).and_then(|name| self.names.get(&name));
-        let values = postings.into_iter().flat_map(|postings| postings.values.keys());
-        values.map(|&value| self.symbols.text(value))
-    }
 }

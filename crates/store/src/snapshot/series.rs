@@ -1,10 +1,12 @@
 //! One series of a selection, and how its samples are put together.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use narthex_model::{Labels, TimeRange};
 
 use super::Samples;
+use crate::block::{Scratch, SeriesIndex};
 use crate::codec::Decoder;
 use crate::head::layout::{Layout, Run, Sight};
 use crate::view::View;
@@ -15,9 +17,9 @@ use crate::{Column, Error};
 pub struct Series {
     labels: Labels,
     sight: Sight,
-    /// Keeps what the parts refer to.
     view: Arc<View>,
     head: Vec<HeadPart>,
+    blocks: Vec<BlockPart>,
 }
 
 /// A column of the head that has samples of the series.
@@ -27,9 +29,35 @@ pub(super) struct HeadPart {
     pub(super) column: Column,
 }
 
+/// A block that has samples of the series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockPart {
+    /// The block's position in the view.
+    pub(super) position: usize,
+    pub(super) index: SeriesIndex,
+}
+
+/// Memory that reading uses again and again.
+#[derive(Debug, Default)]
+struct Buffers {
+    block: Scratch,
+    decoder: Decoder,
+    run: Run,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
 impl Series {
-    pub(super) fn new(labels: Labels, head: Vec<HeadPart>, view: Arc<View>, sight: Sight) -> Self {
-        Self { labels, sight, view, head }
+    pub(super) fn new(
+        labels: Labels,
+        head: Vec<HeadPart>,
+        blocks: Vec<BlockPart>,
+        view: Arc<View>,
+        sight: Sight,
+    ) -> Self {
+        Self { labels, sight, view, head, blocks }
     }
 
     /// Its labels.
@@ -42,21 +70,39 @@ impl Series {
     /// left out and named in `out.warnings`.
     pub fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), Error> {
         out.clear();
-        let _ = &self.view;
-        let mut decoder = Decoder::default();
-        let mut run = Run::default();
+        BUFFERS.with_borrow_mut(|buffers| {
+            let mut last = None;
+            for part in &self.blocks {
+                let Some(block) = self.view.blocks.get(part.position) else { continue };
+                let from = out.times.len();
+                block.read_with(part.index, range, &mut buffers.block, out);
+                // Two series of one block with the same labels: what is the second goes behind
+                // the first where it is later, else they have to be sorted.
+                if last == Some(part.position) {
+                    sort_from(from, out);
+                }
+                last = Some(part.position);
+            }
+            self.read_head(range, buffers, out);
+        });
+        Ok(())
+    }
+
+    fn read_head(&self, range: TimeRange, buffers: &mut Buffers, out: &mut Samples) {
+        let Buffers { decoder, run, .. } = buffers;
+        run.keys.clear();
+        run.values.clear();
         for part in &self.head {
-            let damaged = part.layout.read(part.column, range, self.sight, &mut decoder, &mut run);
+            let damaged = part.layout.read(part.column, range, self.sight, decoder, run);
             if damaged > 0 {
                 out.warnings.push(format!("{damaged} damaged chunks in memory: {}", self.labels));
             }
         }
         if self.head.len() > 1 {
-            stitch(&mut run);
+            stitch(run);
         }
         out.times.extend(run.keys.iter().map(|key| key.at));
         out.values.extend_from_slice(&run.values);
-        Ok(())
     }
 }
 
@@ -72,5 +118,21 @@ fn stitch(run: &mut Run) {
     for (key, value) in all {
         run.keys.push(key);
         run.values.push(value);
+    }
+}
+
+/// Brings all samples into the order of time when those from `from` on are not behind the others.
+fn sort_from(from: usize, out: &mut Samples) {
+    let Some((before, after)) = out.times.split_at_checked(from) else { return };
+    match (before.last(), after.first()) {
+        (Some(before), Some(after)) if before >= after => {}
+        _ => return,
+    }
+    let mut all: Vec<_> = out.times.drain(..).zip(out.values.drain(..)).collect();
+    all.sort_by_key(|&(at, _)| at);
+    all.dedup_by_key(|&mut (at, _)| at);
+    for (at, value) in all {
+        out.times.push(at);
+        out.values.push(value);
     }
 }

@@ -1,0 +1,99 @@
+//! Filling the head from the log.
+
+use std::sync::Arc;
+
+use narthex_model::{Labels, Timestamp};
+
+use crate::head::index::{Place, hash_labels};
+use crate::head::mini::{RowKey, Scratch};
+use crate::head::{Head, Layout};
+use crate::wal::{Ids, Replay};
+use crate::{Column, LayoutRef, RowBuf, SeriesRef, SourceRef};
+
+/// Takes what the log holds and puts it into the head, but for the rows that blocks have.
+#[derive(Debug)]
+pub(super) struct Recovery<'a> {
+    head: &'a Head,
+    sealed_until: Timestamp,
+    ids: Ids,
+    ids_found: bool,
+    scratch: Scratch,
+}
+
+impl<'a> Recovery<'a> {
+    pub(super) fn new(head: &'a Head, sealed_until: Timestamp) -> Self {
+        let ids = Ids { series_next: 1, source_next: 1, layout_next: 1 };
+        Self { head, sealed_until, ids, ids_found: false, scratch: Scratch::default() }
+    }
+
+    /// Whether the log told which numbers were given out.
+    pub(super) fn knows_ids(&self) -> bool {
+        self.ids_found
+    }
+
+    /// Ends the layouts, whose writer is gone, and forgets those without rows. Gives the numbers
+    /// to go on with.
+    pub(super) fn finish(mut self) -> Ids {
+        for layout in self.head.all_layouts() {
+            layout.drop_rows(&mut self.scratch);
+        }
+        self.head.forget(self.sealed_until);
+        self.ids
+    }
+}
+
+impl Replay for Recovery<'_> {
+    fn ids(&mut self, ids: Ids) {
+        self.ids_found = true;
+        self.ids.series_next = self.ids.series_next.max(ids.series_next);
+        self.ids.source_next = self.ids.source_next.max(ids.source_next);
+        self.ids.layout_next = self.ids.layout_next.max(ids.layout_next);
+    }
+
+    fn series(&mut self, series: SeriesRef, labels: Labels) {
+        self.ids.series_next = self.ids.series_next.max(series.get().saturating_add(1));
+        self.head.index.write().insert(series, hash_labels(&labels), &labels);
+    }
+
+    fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
+        self.ids.layout_next = self.ids.layout_next.max(layout.0.saturating_add(1));
+        self.ids.source_next = self.ids.source_next.max(source.0.saturating_add(1));
+        let mut layouts = self.head.layouts.write();
+        if layouts.get(layout.0).is_none() {
+            let fresh = Layout::new(layout, source, self.head.window_ms);
+            layouts.insert(layout.0, Arc::new(fresh));
+        }
+    }
+
+    fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
+        let Some(found) = self.head.layout(layout) else { return };
+        let start = u32::try_from(found.columns().len()).unwrap_or(u32::MAX);
+        found.add_columns(series);
+        let mut index = self.head.index.write();
+        for (&series, column) in series.iter().zip(start..) {
+            let place = Place { layout, column: Column(column) };
+            if index.add_place(series, place).is_err() {
+                tracing::warn!(%series, %layout, "labels of a column are lost");
+            }
+        }
+    }
+
+    fn drop_layout(&mut self, layout: LayoutRef) {
+        if let Some(layout) = self.head.layout(layout) {
+            layout.drop_rows(&mut self.scratch);
+        }
+    }
+
+    fn row(&mut self, row: &RowBuf) {
+        if row.at < self.sealed_until {
+            return;
+        }
+        let Some(layout) = self.head.layout(row.layout) else { return };
+        if layout.last().is_some_and(|last| row.at <= last) {
+            return;
+        }
+        let key = RowKey { at: row.at, seq: row.seq };
+        layout.push(key, &row.values, || i64::MIN, &mut self.scratch);
+        self.head.raise_max_time(row.at);
+    }
+}

@@ -1,0 +1,79 @@
+//! Collecting one series' parts from the head and all blocks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use narthex_model::Labels;
+
+use super::series::{BlockPart, HeadPart, Series};
+use crate::block::{Block, Found};
+use crate::head::layout::Sight;
+use crate::view::View;
+
+/// Series as they are found, each with all its parts.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    found: Vec<Parts>,
+    /// Where in `found` a series stands, by its number.
+    by_number: HashMap<u32, usize, FixedState>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    labels: Labels,
+    head: Vec<HeadPart>,
+    blocks: Vec<BlockPart>,
+}
+
+impl Gathered {
+    /// Adds what the head has of a series. Comes before the blocks, each series once.
+    pub(super) fn add_head(&mut self, number: u32, labels: Labels, head: Vec<HeadPart>) {
+        self.by_number.insert(number, self.found.len());
+        self.found.push(Parts { labels, head, blocks: Vec::new() });
+    }
+
+    /// Adds what a block has of a series. Blocks come in order of time.
+    pub(super) fn add_block(
+        &mut self,
+        position: usize,
+        block: &Block,
+        found: Found,
+        warnings: &mut Vec<String>,
+    ) {
+        let part = BlockPart { position, index: found.index };
+        let number = found.series.get();
+        if let Some(parts) = self.by_number.get(&number).and_then(|&at| self.found.get_mut(at)) {
+            parts.blocks.push(part);
+            return;
+        }
+        match block.labels(found.index) {
+            Ok(labels) => {
+                self.by_number.insert(number, self.found.len());
+                self.found.push(Parts { labels, head: Vec::new(), blocks: vec![part] });
+            }
+            Err(error) => warnings.push(error.to_string()),
+        }
+    }
+
+    /// The series, sorted by labels. Two numbers with the same labels (a series that came back
+    /// after the head had forgotten it) become one.
+    pub(super) fn into_series(mut self, view: &Arc<View>, sight: Sight) -> Vec<Series> {
+        self.found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        self.found.dedup_by(|later, first| {
+            let same = later.labels == first.labels;
+            if same {
+                first.head.append(&mut later.head);
+                first.blocks.append(&mut later.blocks);
+                first.blocks.sort_by_key(|part| part.position);
+            }
+            same
+        });
+        let series = self.found.into_iter();
+        series
+            .map(|parts| {
+                Series::new(parts.labels, parts.head, parts.blocks, Arc::clone(view), sight)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,59 @@
+//! Letting go of what is too old or too much.
+
+use std::sync::Arc;
+
+use super::{Chores, Upkeep, add};
+use crate::block::Block;
+use crate::{Error, Store};
+
+impl Store {
+    /// Takes out of service the blocks that the retention does not cover, oldest first.
+    pub(super) fn apply_retention(
+        &self,
+        chores: &mut Chores,
+        done: &mut Upkeep,
+    ) -> Result<(), Error> {
+        let retention = *self.retention.lock();
+        let view = Arc::clone(&self.view.read());
+        let (mut by_age, mut by_size) = (0, 0);
+        if let (Some(age), Some(newest)) = (retention.age, view.blocks.last()) {
+            let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            let oldest = newest.meta().window.end.plus_millis(age_ms.saturating_neg());
+            let is_old = |block: &&Arc<Block>| block.meta().window.end <= oldest;
+            by_age = view.blocks.iter().take_while(is_old).count();
+        }
+        if let Some(limit) = retention.bytes {
+            let mut bytes = self.wal.bytes();
+            bytes += view.blocks.iter().skip(by_age).map(|block| block.meta().bytes).sum::<u64>();
+            for block in view.blocks.iter().skip(by_age) {
+                if bytes <= limit {
+                    break;
+                }
+                bytes = bytes.saturating_sub(block.meta().bytes);
+                by_size += 1;
+            }
+        }
+        let (gone, kept) = view.blocks.split_at(by_age + by_size);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        add(&self.upkeep_counters.removed_by_age, by_age as u64);
+        add(&self.upkeep_counters.removed_by_size, by_size as u64);
+        done.blocks_removed += u32::try_from(gone.len()).unwrap_or(u32::MAX);
+        chores.doomed.extend(gone.iter().map(|block| block.name().to_owned()));
+        self.replace_view(chores, kept.to_vec());
+        Ok(())
+    }
+
+    /// Removes segments of the log whose rows are all in blocks and that no cursor waits for.
+    pub(super) fn shorten_log(&self) -> Result<u32, Error> {
+        // ORDER: the last visible row first: it and those before it are in the head for sure, and
+        // whatever comes meanwhile is behind it.
+        let after_all = self.head.last_seq().next();
+        let sealed_until = self.view.read().sealed_until;
+        let needed = self.head.totals(sealed_until).first_seq.unwrap_or(after_all).min(after_all);
+        let cursor = self.cursors.bounds().map(|(first, _)| first);
+        let half = self.retention.lock().bytes.map_or(u64::MAX, |bytes| bytes / 2);
+        self.wal.truncate_before(needed, cursor, half.min(self.options.wal_bytes_max))
+    }
+}

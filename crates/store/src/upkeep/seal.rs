@@ -1,0 +1,169 @@
+//! Turning a window of the head into a block.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use narthex_model::{TimeRange, Timestamp, is_absent};
+
+use super::{Chores, Upkeep, add};
+use crate::block::{self, Block, ChunkHead, Finish};
+use crate::codec::Decoder;
+use crate::head::Layout;
+use crate::head::layout::SealPart;
+use crate::head::mini::{Mini, Scratch};
+use crate::view::{self, TMP_END};
+use crate::{Error, RowSeq, SeriesRef, Store};
+
+/// Rows of a chunk at most: more compress no better, and cost more to read a few of them.
+const CHUNK_ROWS_MAX: usize = 960;
+
+impl Store {
+    /// Seals the oldest window of the head when no row can be due for it any more.
+    pub(super) fn seal_if_due(&self, chores: &mut Chores, done: &mut Upkeep) -> Result<(), Error> {
+        let Some(start) = self.window_due() else { return Ok(()) };
+        let began = self.clock.monotonic();
+        let result = self.seal(start, chores);
+        let took = self.clock.monotonic().saturating_sub(began);
+        let counters = &self.upkeep_counters;
+        add(&counters.seal_nanos, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        match result {
+            Ok(()) => {
+                add(&counters.seals, 1);
+                done.sealed += 1;
+                Ok(())
+            }
+            Err(error) => {
+                add(&counters.seals_failed, 1);
+                tracing::warn!(%error, window = start, "sealing failed");
+                Err(error)
+            }
+        }
+    }
+
+    /// The start of the oldest window in the head, if it is time to seal it: half a window later
+    /// than its end, by the rows and by the clock.
+    fn window_due(&self) -> Option<i64> {
+        let sealed_until = self.view.read().sealed_until;
+        let layouts = self.head.all_layouts();
+        let start = layouts.iter().filter_map(|l| l.oldest_window(sealed_until)).min()?;
+        let due = start.saturating_add(self.head.window_ms).saturating_add(self.head.window_ms / 2);
+        // Rows may lie ahead of the clock: they alone do not end the present window.
+        let now = self.clock.now().plus_millis(self.options.ahead_ms_max);
+        (self.head.max_time()?.0 >= due && now.0 >= due).then_some(start)
+    }
+
+    fn seal(&self, start: i64, chores: &mut Chores) -> Result<(), Error> {
+        let end = start.saturating_add(self.head.window_ms);
+        let window = TimeRange::new(Timestamp(start), Timestamp(end - 1));
+        // ORDER: from here on no row enters the window, so what is collected is all of it.
+        self.head.freeze(Timestamp(end));
+        let number = chores.take_number();
+        let path = view::block_path(number);
+        let tmp = format!("{path}-{}{TMP_END}", self.clock.now());
+        let written = self.write_block(window, &tmp, &path);
+        let opened = written.and_then(|()| self.open_block(&path));
+        let block = match opened {
+            Ok(block) => block,
+            Err(error) => {
+                // It may have got its name already; the next try writes another.
+                chores.doomed.insert(path);
+                return Err(error);
+            }
+        };
+        let mut blocks = self.view.read().blocks.clone();
+        blocks.push(Arc::new(block));
+        self.replace_view(chores, blocks);
+        Ok(())
+    }
+
+    pub(super) fn open_block(&self, path: &str) -> Result<Block, Error> {
+        let bytes = self.fs.map(path).map_err(|e| Error::io("map", path, e))?;
+        Block::open(path, bytes)
+    }
+
+    fn write_block(&self, window: TimeRange, tmp: &str, path: &str) -> Result<(), Error> {
+        let mut sealer = Sealer {
+            store: self,
+            writer: block::Writer::new(Arc::clone(&self.fs), tmp)?,
+            named: HashSet::default(),
+            decoder: Decoder::default(),
+            seqs: None,
+        };
+        let mut scratch = Scratch::default();
+        for layout in self.head.all_layouts() {
+            if let Some(part) = layout.seal_part(window.start.0, &mut scratch) {
+                sealer.add_layout(&layout, &part)?;
+            }
+        }
+        let (first_seq, last_seq) = sealer.seqs.unwrap_or_default();
+        sealer.writer.finish(&Finish { window, first_seq, last_seq }, path)?;
+        Ok(())
+    }
+}
+
+/// Fills one block.
+#[derive(Debug)]
+struct Sealer<'a> {
+    store: &'a Store,
+    writer: block::Writer,
+    /// Series whose labels the block was told.
+    named: HashSet<SeriesRef, FixedState>,
+    decoder: Decoder,
+    seqs: Option<(RowSeq, RowSeq)>,
+}
+
+impl Sealer<'_> {
+    fn add_layout(&mut self, layout: &Layout, part: &SealPart) -> Result<(), Error> {
+        let mut rest = part.minis.as_slice();
+        let mut rows: usize = rest.iter().map(|mini| mini.rows()).sum();
+        while rows > 0 {
+            // Chunks of about equal length, each of whole mini chunks.
+            let want = rows.div_ceil(rows.div_ceil(CHUNK_ROWS_MAX));
+            let mut taken = 0;
+            let count = rest.iter().position(|mini| {
+                taken += mini.rows();
+                taken >= want
+            });
+            let (minis, after) = rest.split_at(count.map_or(rest.len(), |last| last + 1));
+            self.add_chunk(layout, &part.columns, minis)?;
+            rows -= taken.min(rows);
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn add_chunk(
+        &mut self,
+        layout: &Layout,
+        columns: &[SeriesRef],
+        minis: &[Arc<Mini>],
+    ) -> Result<(), Error> {
+        let keys = || minis.iter().flat_map(|mini| mini.keys());
+        let times: Vec<Timestamp> = keys().map(|key| key.at).collect();
+        let seqs: Vec<RowSeq> = keys().map(|key| key.seq).collect();
+        if let (Some(&first), Some(&last)) = (seqs.first(), seqs.last()) {
+            let (low, high) = self.seqs.unwrap_or((first, last));
+            self.seqs = Some((low.min(first), high.max(last)));
+        }
+        let width = minis.iter().map(|mini| mini.columns()).max().unwrap_or(0);
+        let columns = columns.get(..width).unwrap_or(columns);
+        let (layout, source) = (layout.name, layout.source);
+        let head = ChunkHead { layout, source, columns, times: &times, seqs: &seqs };
+        self.writer.begin_chunk(&head)?;
+        let mut values = Vec::with_capacity(times.len());
+        for (column, &series) in columns.iter().enumerate() {
+            values.clear();
+            for mini in minis {
+                mini.column(column, &mut self.decoder, &mut values)
+                    .map_err(|damaged| Error::corrupt("memory", 0, "a column", damaged.0))?;
+            }
+            if values.iter().any(|&value| !is_absent(value)) && self.named.insert(series) {
+                let labels = self.store.labels(series).unwrap_or_default();
+                self.writer.add_series(series, &labels);
+            }
+            self.writer.column(&values)?;
+        }
+        Ok(())
+    }
+}
