@@ -75,9 +75,10 @@ impl Auth {
     /// Basic authentication.
     pub(crate) fn basic(username: Source, password: Source) -> Result<Self, Error> {
         match (&username, &password) {
-            (Source::Inline(username), Source::Inline(password)) => {
-                Ok(Self::Fixed(sensitive(&basic(username, password)).map_err(in_config)?))
-            }
+            (Source::Inline(username), Source::Inline(password)) => Ok(Self::Fixed(
+                sensitive(&basic(username, password))
+                    .map_err(|failure| Error::config(failure.to_string()))?,
+            )),
             _ => Ok(Self::Basic { username, password }),
         }
     }
@@ -86,7 +87,8 @@ impl Auth {
     pub(crate) fn scheme(scheme: &str, credentials: Source) -> Result<Self, Error> {
         match &credentials {
             Source::Inline(text) => {
-                let value = sensitive(&format!("{scheme} {text}")).map_err(in_config)?;
+                let value = sensitive(&format!("{scheme} {text}"))
+                    .map_err(|failure| Error::config(failure.to_string()))?;
                 Ok(Self::Fixed(value))
             }
             Source::File(_) => Ok(Self::Scheme { scheme: scheme.to_owned(), credentials }),
@@ -109,10 +111,6 @@ impl Auth {
             Self::OAuth2(oauth2) => oauth2.header().await.map(Some),
         }
     }
-}
-
-fn in_config(failure: Failure) -> Error {
-    Error::config(failure.to_string())
 }
 
 fn basic(username: &str, password: &str) -> String {

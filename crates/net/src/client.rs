@@ -103,3 +103,6 @@ impl Client {
         self.shared.settings.proxies.on_way(https, host, port)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,7 +191,7 @@ impl Conn {
     ) -> Result<usize, Error> {
         let mut chunks = Chunks { decoded: 0, next: head_len, left: 0, state: ChunkState::Size };
         let mut wire_bytes = buffer.len() - head_len;
-        while !chunks.advance(buffer).map_err(|text| broken(text))? {
+        while !chunks.advance(buffer).map_err(broken)? {
             if chunks.decoded > body_bytes_max {
                 return Err(Error::BodyTooLarge);
             }

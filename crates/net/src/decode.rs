@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn stops_at_the_limit_and_at_bombs() {
-        let wire = gzip(&[0; 100_000]);
+        let wire = gzip(&vec![0; 100_000]);
         let mut out = Vec::new();
         assert!(gunzip(&wire, &mut out, 99_999).unwrap_err().is_body_limit());
         out.clear();

@@ -136,7 +136,7 @@ impl Session {
         let result = match tokio::time::timeout(request.timeout, self.follow(request, body)).await {
             Ok(result) => result,
             Err(_) if self.reading_body => Err(Error::Body(Failure::Deadline)),
-            Err(_) => Err(self.failed(&request.method, &self.url, Failure::Deadline)),
+            Err(_) => Err(failed(&request.method, &self.url, Failure::Deadline)),
         };
         if result.is_err() {
             body.clear();
@@ -146,7 +146,7 @@ impl Session {
 
     async fn follow(&mut self, request: &Request<'_>, body: &mut Vec<u8>) -> Result<Head, Error> {
         let mut hop = Hop::first(&self.url, &request.method)
-            .map_err(|failure| self.failed(&request.method, &self.url, failure))?;
+            .map_err(|failure| failed(&request.method, &self.url, failure))?;
         for _ in 0..=REDIRECTS_MAX {
             let (mut conn, raw) = self.ask(&hop, request, body).await?;
             let next = if self.client.follows_redirects() { hop.next(&raw) } else { None };
@@ -155,12 +155,12 @@ impl Session {
                 if let Ok((_, true)) = read {
                     self.keep(hop.origin, conn);
                 }
-                hop = next.map_err(|failure| self.failed(&hop.method, &hop.url, failure))?;
+                hop = next.map_err(|failure| failed(&hop.method, &hop.url, failure))?;
                 continue;
             }
             return self.receive(hop.origin, conn, raw, request, body).await;
         }
-        Err(self.failed(&request.method, &hop.url, Failure::Redirects(REDIRECTS_MAX)))
+        Err(failed(&request.method, &hop.url, Failure::Redirects(REDIRECTS_MAX)))
     }
 
     /// Reads and decodes the body behind `raw`.
@@ -205,20 +205,19 @@ impl Session {
         let proxy = self.client.proxy(hop.origin.https, &hop.origin.host, hop.origin.port).cloned();
         self.write_head(hop, request, proxy.as_ref())
             .await
-            .map_err(|failure| self.failed(&hop.method, &hop.url, failure))?;
+            .map_err(|failure| failed(&hop.method, &hop.url, failure))?;
         let sent = if hop.with_body { request.body } else { &[] };
         loop {
-            let mut conn = match self.take(&hop.origin) {
-                Some(conn) => conn,
-                None => {
-                    let connected = connect(&self.client, &hop.origin, proxy.as_ref()).await;
-                    connected.map_err(|failure| self.failed(&hop.method, &hop.url, failure))?
-                }
+            let mut conn = if let Some(conn) = self.take(&hop.origin) {
+                conn
+            } else {
+                let connected = connect(&self.client, &hop.origin, proxy.as_ref()).await;
+                connected.map_err(|failure| failed(&hop.method, &hop.url, failure))?
             };
             match conn.ask(&self.out, sent, hop.method == Method::HEAD, body).await {
                 Ok(head) => return Ok((conn, head)),
                 Err(NoHead { silent: true, .. }) if conn.used => {}
-                Err(no_head) => return Err(self.failed(&hop.method, &hop.url, no_head.failure)),
+                Err(no_head) => return Err(failed(&hop.method, &hop.url, no_head.failure)),
             }
         }
     }
@@ -299,14 +298,6 @@ impl Session {
         }
         self.idle.push((origin, conn));
     }
-
-    fn failed(&self, method: &Method, url: &Url, failure: Failure) -> Error {
-        let mut name = method.as_str().to_ascii_lowercase();
-        if let Some(first) = name.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        Error::Request { method: name, url: shown(url), failure }
-    }
 }
 
 impl Hop {
@@ -373,13 +364,13 @@ async fn connect(client: &Client, origin: &Origin, proxy: Option<&Proxy>) -> Res
         }
         return Ok(Conn::new(stream));
     };
-    let failed = |failure| match failure {
+    let through_proxy = |failure| match failure {
         Failure::Dial(text) => {
             Failure::Dial(text.replacen("dial tcp", "proxyconnect tcp: dial tcp", 1))
         }
         other => other,
     };
-    let mut stream = client.dial().dial(&proxy.host, proxy.port).await.map_err(failed)?;
+    let mut stream = client.dial().dial(&proxy.host, proxy.port).await.map_err(through_proxy)?;
     if proxy.tls {
         stream = client.tls().wrap(stream, &proxy.host).await?;
     }
@@ -418,6 +409,14 @@ fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+fn failed(method: &Method, url: &Url, failure: Failure) -> Error {
+    let mut name = method.as_str().to_ascii_lowercase();
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    Error::Request { method: name, url: shown(url), failure }
 }
 
 /// The address as errors show it: a password is masked as Go masks it.

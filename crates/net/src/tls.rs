@@ -194,7 +194,7 @@ fn handshake_text(error: &std::io::Error) -> String {
             "http: server gave HTTP response to HTTPS client".to_owned()
         }
         Some(rustls::Error::InvalidCertificate(reason)) => match reason {
-            CertificateError::UnknownIssuer => {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 format!("{verify} certificate signed by unknown authority")
             }
             CertificateError::Expired
