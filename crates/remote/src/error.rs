@@ -1,0 +1,24 @@
+//! Why remote write cannot be set up.
+
+/// Why a `remote_write` section cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The HTTP client cannot be made.
+    #[error("remote write {name:?}: {source}")]
+    Client {
+        /// The queue.
+        name: String,
+        /// Why.
+        #[source]
+        source: narthex_net::Error,
+    },
+    /// A header cannot be sent.
+    #[error("remote write {name:?}: invalid header {header:?}")]
+    Header {
+        /// The queue.
+        name: String,
+        /// The header's name.
+        header: String,
+    },
+}
