@@ -39,6 +39,8 @@ mod segment;
 mod varint;
 
 #[cfg(test)]
+mod format_tests;
+#[cfg(test)]
 mod tests;
 
 pub use definition::{Ids, VERSION};
