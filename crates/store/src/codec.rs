@@ -28,6 +28,7 @@ pub(crate) mod wire;
 mod tests;
 
 pub use column::{Effort, NoPeers, Peers};
+pub(crate) use decode::ChunkKey;
 pub use decode::Decoder;
 pub use encode::Encoder;
 

@@ -9,7 +9,7 @@ use super::format::{ChunkRecord, GROUP_ENTRY_BYTES, HEAD_TWICE, checksum};
 use super::section::{slice, u32_at};
 use crate::RowSeq;
 use crate::codec::wire::Reader;
-use crate::codec::{Damaged, Decoder, Peers, times};
+use crate::codec::{ChunkKey, Damaged, Decoder, Peers, times};
 
 /// A chunk whose head was found good.
 #[derive(Debug)]
@@ -148,17 +148,29 @@ impl<'a> ChunkView<'a> {
         (bytes, good)
     }
 
+    /// The group that was found good last, to be given to [`ChunkView::assume_checked`].
+    pub(super) fn checked(&self) -> Option<usize> {
+        self.checked.get()
+    }
+
+    /// Takes a group as good, for it was found so before.
+    pub(super) fn assume_checked(&self, group: Option<usize>) {
+        self.checked.set(group);
+    }
+
     /// Appends the values of a column, counted from the chunk's first, to `out`.
     pub(super) fn column(
         &self,
+        key: ChunkKey,
         column: usize,
         decoder: &mut Decoder,
         out: &mut Vec<f64>,
     ) -> Result<(), Fault> {
         self.fault.set(None);
         let rows = self.record.rows as usize;
-        let decoded =
-            self.blob(column).and_then(|blob| decoder.decode(blob, rows, column, self, out));
+        let decoded = self
+            .blob(column)
+            .and_then(|blob| decoder.decode_in(key, blob, (rows, column), self, out));
         decoded.map_err(|damaged| {
             let fault = Fault::new(self.record.data_offset(), damaged.0);
             self.fault.take().unwrap_or(fault)

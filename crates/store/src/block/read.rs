@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::format::ChunkRecord;
 use super::reader::Block;
 use super::select::SeriesIndex;
-use crate::codec::Decoder;
+use crate::codec::{ChunkKey, Decoder};
 use crate::{RowSeq, Samples};
 
 /// Memory that reading uses again and again, and the times of the chunk that was read last: the
@@ -19,11 +19,19 @@ pub struct Scratch {
     pub(super) decoder: Decoder,
     values: Vec<f64>,
     placements: Vec<(u32, u32)>,
-    /// Of which block and chunk `times` are, and where the head stands that was found good.
-    head: Option<(u64, u32, u64)>,
+    /// Of which chunk `times` are, if of any.
+    last: Option<LastChunk>,
     times: Vec<Timestamp>,
     seqs: Vec<RowSeq>,
     several: Vec<(Timestamp, RowSeq, f64)>,
+}
+
+/// What was found good of the chunk that was read last.
+#[derive(Clone, Copy, Debug)]
+struct LastChunk {
+    key: ChunkKey,
+    head_offset: u64,
+    group: Option<usize>,
 }
 
 thread_local! {
@@ -72,14 +80,7 @@ impl Block {
                 Ok(()) => {
                     let last = out.times.get(from..).and_then(<[_]>::last).copied();
                     let (times, values) = scratch.within(range, last);
-                    out.times.reserve(times.len());
-                    out.values.reserve(times.len());
-                    for (&at, &value) in times.iter().zip(values) {
-                        if !is_absent(value) {
-                            out.times.push(at);
-                            out.values.push(value);
-                        }
-                    }
+                    append_present(times, values, out);
                 }
                 Err(fault) => self.warn(fault, &mut out.warnings),
             }
@@ -158,20 +159,24 @@ impl Block {
         column: usize,
         scratch: &mut Scratch,
     ) -> Result<(), Fault> {
-        let view = match scratch.head {
-            Some((serial, chunk, place)) if serial == self.serial() && chunk == number => {
-                ChunkView::reopen(self.bytes(), self.id(), record, place)?
+        let key = (self.serial(), number);
+        let view = match scratch.last.take() {
+            Some(last) if last.key == key => {
+                let view = ChunkView::reopen(self.bytes(), self.id(), record, last.head_offset)?;
+                view.assume_checked(last.group);
+                view
             }
             _ => {
-                scratch.head = None;
                 let view = ChunkView::open(self.bytes(), self.id(), record)?;
                 view.times(&mut scratch.times)?;
-                scratch.head = Some((self.serial(), number, view.head_offset()));
                 view
             }
         };
         scratch.values.clear();
-        view.column(column, &mut scratch.decoder, &mut scratch.values)
+        let result = view.column(key, column, &mut scratch.decoder, &mut scratch.values);
+        let (head_offset, group) = (view.head_offset(), view.checked());
+        scratch.last = Some(LastChunk { key, head_offset, group });
+        result
     }
 
     /// Reads the places of a chunk's rows into the scratch; if they were not kept, the first
@@ -188,6 +193,22 @@ impl Block {
         let warning = format!("some samples are left out: {}", self.error(fault));
         if !warnings.contains(&warning) {
             warnings.push(warning);
+        }
+    }
+}
+
+/// Appends the rows that have a sample.
+fn append_present(times: &[Timestamp], values: &[f64], out: &mut Samples) {
+    // The common case, without a branch per row.
+    if !values.iter().fold(false, |any, &value| any | is_absent(value)) {
+        out.times.extend_from_slice(times);
+        out.values.extend_from_slice(values);
+        return;
+    }
+    for (&at, &value) in times.iter().zip(values) {
+        if !is_absent(value) {
+            out.times.push(at);
+            out.values.push(value);
         }
     }
 }

@@ -194,6 +194,11 @@ impl Block {
         read().map_err(|fault| self.error(fault))
     }
 
+    /// How many bytes chunk `chunk` takes in the file; 0 if there is no such chunk.
+    pub fn chunk_bytes(&self, chunk: u32) -> u64 {
+        self.record(chunk).map_or(0, |record| record.bytes())
+    }
+
     /// The values of a column of chunk `chunk`, counted from the chunk's first, one per row, in
     /// place of what was in `out`.
     pub fn chunk_column(
@@ -206,7 +211,7 @@ impl Block {
         out.clear();
         let mut read = || {
             let view = ChunkView::open(self.bytes(), self.id(), self.record(chunk)?)?;
-            view.column(column as usize, &mut scratch.decoder, out)
+            view.column((self.serial, chunk), column as usize, &mut scratch.decoder, out)
         };
         read().map_err(|fault| self.error(fault))
     }

@@ -1,5 +1,7 @@
 //! Reads blobs, following references to other columns.
 
+use std::collections::VecDeque;
+
 use narthex_model::ABSENT;
 
 use super::column::{Peers, kind};
@@ -8,6 +10,8 @@ use super::holes::{self, Runs};
 use super::sequence::Head;
 use super::wire::Reader;
 use super::{Damaged, ROWS_MAX, from_ordered, special};
+
+const OTHER_ROWS: Damaged = Damaged("reference to a column of other rows");
 
 /// How many columns deep references may go.
 pub(super) const DEPTH_MAX: u8 = 8;
@@ -20,12 +24,51 @@ pub struct Decoder {
     integers: Vec<i64>,
     second: Vec<i64>,
     pool: Vec<Vec<i64>>,
+    /// The chunk whose columns are remembered, if any is.
+    chunk: Option<ChunkKey>,
+    /// Mantissas of the columns read last, oldest first: most references go to one of them.
+    recent: VecDeque<(usize, Vec<i64>)>,
 }
+
+/// Tells a chunk from every other that a decoder meets.
+pub(crate) type ChunkKey = (u64, u32);
+
+/// How many columns are remembered: as far back as a predictor stands.
+const RECENT: usize = 4;
 
 impl Decoder {
     /// Appends the `rows` values of the blob of column `column` to `out`; on an error `out` is as
     /// before. Rows without a sample become [`ABSENT`].
     pub fn decode<P: Peers + ?Sized>(
+        &mut self,
+        blob: &[u8],
+        rows: usize,
+        column: usize,
+        peers: &P,
+        out: &mut Vec<f64>,
+    ) -> Result<(), Damaged> {
+        self.chunk = None;
+        self.decode_or_restore(blob, rows, column, peers, out)
+    }
+
+    /// As [`Decoder::decode`], for columns of a chunk that are read one after the other: what the
+    /// next one is likely to refer to is remembered.
+    pub(crate) fn decode_in<P: Peers + ?Sized>(
+        &mut self,
+        chunk: ChunkKey,
+        blob: &[u8],
+        (rows, column): (usize, usize),
+        peers: &P,
+        out: &mut Vec<f64>,
+    ) -> Result<(), Damaged> {
+        if self.chunk != Some(chunk) {
+            self.chunk = Some(chunk);
+            self.pool.extend(self.recent.drain(..).map(|(_, mantissas)| mantissas));
+        }
+        self.decode_or_restore(blob, rows, column, peers, out)
+    }
+
+    fn decode_or_restore<P: Peers + ?Sized>(
         &mut self,
         blob: &[u8],
         rows: usize,
@@ -39,6 +82,17 @@ impl Decoder {
             out.truncate(start);
         }
         result
+    }
+
+    /// Keeps the mantissas of a column for those that follow it; gives memory in exchange.
+    fn remember(&mut self, column: usize, mantissas: Vec<i64>) -> Vec<i64> {
+        if self.chunk.is_none() {
+            return mantissas;
+        }
+        let full = self.recent.len() >= RECENT;
+        let oldest = if full { self.recent.pop_front().map(|(_, old)| old) } else { None };
+        self.recent.push_back((column, mantissas));
+        oldest.or_else(|| self.pool.pop()).unwrap_or_default()
     }
 
     fn decode_blob<P: Peers + ?Sized>(
@@ -87,7 +141,10 @@ impl Decoder {
                 let mut mantissas = std::mem::take(&mut self.integers);
                 let result = self.mantissas(kind, reader, rows, (column, peers, 0), &mut mantissas);
                 push_decimals(&mantissas, exponent, out);
-                self.integers = mantissas;
+                self.integers = match result {
+                    Ok(_) => self.remember(column, mantissas),
+                    Err(_) => mantissas,
+                };
                 if result? {
                     special::decode(reader, out.get_mut(start..).unwrap_or(&mut []))?;
                 }
@@ -186,15 +243,21 @@ impl Decoder {
         }
         let peer = usize::try_from(distance).ok().and_then(|distance| column.checked_sub(distance));
         let peer = peer.ok_or(Damaged("reference before the first column"))?;
+        if self.chunk.is_some()
+            && let Some((_, known)) = self.recent.iter().find(|(column, _)| *column == peer)
+        {
+            out.clear();
+            out.extend_from_slice(known);
+            return if known.len() == count { Ok(()) } else { Err(OTHER_ROWS) };
+        }
         let mut reader = Reader::new(peers.blob(peer)?);
-        let (mut kind, mut exponent) = kind::split(reader.byte()?);
+        let (mut kind, exponent) = kind::split(reader.byte()?);
         if kind == kind::HOLES && exponent != kind::NONE_PRESENT {
             if holes::decode(&mut reader, ROWS_MAX, |_, _| ())? != count {
-                return Err(Damaged("reference to a column of other rows"));
+                return Err(OTHER_ROWS);
             }
-            (kind, exponent) = kind::split(reader.byte()?);
+            (kind, _) = kind::split(reader.byte()?);
         }
-        let _ = exponent;
         if kind != kind::DEC && kind != kind::REF {
             return Err(Damaged("reference to a column without mantissas"));
         }
