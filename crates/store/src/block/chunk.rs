@@ -123,7 +123,7 @@ impl<'a> ChunkView<'a> {
 
     /// A group's place, as the head tells it.
     pub(super) fn group(&self, group: usize) -> Result<GroupPlace, Fault> {
-        let place = || {
+        let locate = || {
             let entries = self.head.len().checked_sub(self.group_count() * GROUP_ENTRY_BYTES)?;
             let entry = |group: usize| {
                 let bytes = self.head.get(entries + group * GROUP_ENTRY_BYTES..)?;
@@ -131,12 +131,12 @@ impl<'a> ChunkView<'a> {
                 Some((u32_at(bytes, 0)?, first_column))
             };
             let (start, first_column) = entry(group)?;
-            let last = (self.record.data_bytes, self.record.columns as u16);
-            let next = if group + 1 < self.group_count() { entry(group + 1)? } else { last };
+            let end = (self.record.data_bytes, u16::try_from(self.record.columns).ok()?);
+            let next = if group + 1 < self.group_count() { entry(group + 1)? } else { end };
             let columns = usize::from(next.1.checked_sub(first_column)?);
             Some(GroupPlace { start, end: next.0, first_column, columns })
         };
-        place().ok_or(Fault::new(self.head_offset, "no such group of columns"))
+        locate().ok_or(Fault::new(self.head_offset, "no such group of columns"))
     }
 
     /// The bytes of a group with its checksum, and whether that is right.
@@ -168,10 +168,10 @@ impl<'a> ChunkView<'a> {
     ) -> Result<(), Fault> {
         self.fault.set(None);
         let rows = self.record.rows as usize;
-        let decoded = self
+        let result = self
             .blob(column)
             .and_then(|blob| decoder.decode_in(key, blob, (rows, column), self, out));
-        decoded.map_err(|damaged| {
+        result.map_err(|damaged| {
             let fault = Fault::new(self.record.data_offset(), damaged.0);
             self.fault.take().unwrap_or(fault)
         })

@@ -22,7 +22,7 @@ pub(super) const FOOTER_ALIGN: u64 = 512;
 /// Length, checksum and magic behind a footer's body.
 pub(super) const TAIL_BYTES: usize = 16;
 /// Length of a page of a section: the piece that one checksum guards.
-pub(super) const PAGE_BYTES: u64 = 4096;
+pub(super) const PAGE_BYTES: usize = 4096;
 /// Symbols, or series, that share an entry in the footer.
 pub(super) const GROUP: u32 = 16;
 /// The most columns that one chunk may have; wider layouts have several chunks side by side.
@@ -30,7 +30,7 @@ pub(super) const CHUNK_COLUMNS_MAX: usize = 4096;
 /// A group of columns is closed when it reaches this size...
 pub(super) const COLUMN_GROUP_BYTES: usize = 2048;
 /// ...or this many columns.
-pub(super) const COLUMN_GROUP_MAX: usize = 256;
+pub(super) const COLUMN_GROUP_MAX: usize = 64;
 /// Length of an entry in a chunk's list of groups.
 pub(super) const GROUP_ENTRY_BYTES: usize = 6;
 /// In a value's entry: what follows is the one series that has the value, not a list's place.
@@ -42,7 +42,8 @@ pub(super) const HEAD_TWICE: u32 = 1;
 /// that a piece which a disk put elsewhere is noticed.
 pub(super) fn checksum(id: u64, offset: u64, bytes: &[u8]) -> u32 {
     let mixed = id ^ offset.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    crc32c::crc32c_append((mixed ^ (mixed >> 32)) as u32, bytes)
+    let [a, b, c, d, ..] = (mixed ^ (mixed >> 32)).to_le_bytes();
+    crc32c::crc32c_append(u32::from_le_bytes([a, b, c, d]), bytes)
 }
 
 /// The header of a file.

@@ -1,5 +1,9 @@
 //! The index of a block that is being written: which series there are and where their columns
 //! stand. Held in memory until the block is finished; readers work on the bytes in the map.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "numbers of series and labels are below 2^32, as SeriesRef is"
+)]
 
 use std::collections::HashMap;
 
@@ -24,7 +28,7 @@ pub(super) struct IndexBuilder {
 
 #[derive(Debug)]
 struct Layout {
-    layout: LayoutRef,
+    reference: LayoutRef,
     source: SourceRef,
     columns: Vec<SeriesRef>,
     /// Which columns have at least one sample in the block.
@@ -63,7 +67,7 @@ impl IndexBuilder {
         let position = *self.positions.entry(layout).or_insert(next);
         if position == next {
             let (columns, present) = (Vec::new(), Vec::new());
-            self.layouts.push(Layout { layout, source, columns, present });
+            self.layouts.push(Layout { reference: layout, source, columns, present });
         }
         if let Some(known) = self.layouts.get_mut(position) {
             let new = columns.get(known.columns.len()..).unwrap_or(&[]);
@@ -105,7 +109,7 @@ impl IndexBuilder {
         let (symbol_bytes, symbol_starts) = symbols.encode();
         let (column_bytes, layouts) = self.columns();
         let counts = (series.len(), symbols.len());
-        let mut index = parts.into_index(counts, &names, &layouts);
+        let mut index = parts.counts(counts, &names, &layouts);
         index.arrays(&self.chunks, &layouts, &names, &symbol_starts, &parts)?;
         index.sections = [symbol_bytes, parts.records, column_bytes, posting_bytes];
         Ok(index)
@@ -138,7 +142,7 @@ impl IndexBuilder {
                 before = i64::from(series.get());
             }
             records.push(LayoutRecord {
-                layout: layout.layout.0,
+                layout: layout.reference.0,
                 source: layout.source.0,
                 columns: layout.columns.len() as u32,
                 offset: offset as u64,
@@ -200,12 +204,14 @@ impl SeriesParts {
         }
         let shape = self.shapes.len() as u32;
         self.shapes.insert(names.to_vec(), shape);
-        names.iter().for_each(|&name| put_varint(&mut self.shape_bytes, u64::from(name)));
+        for &name in names {
+            put_varint(&mut self.shape_bytes, u64::from(name));
+        }
         self.shape_ends.push(self.shape_bytes.len() as u32);
         shape
     }
 
-    fn into_index(
+    fn counts(
         &self,
         (series, symbols): (usize, usize),
         names: &[NameRecord],
@@ -234,9 +240,15 @@ impl Index {
         parts: &SeriesParts,
     ) -> Result<(), Error> {
         let out = &mut self.arrays;
-        chunks.iter().for_each(|chunk| chunk.put(out));
-        layouts.iter().for_each(|layout| layout.put(out));
-        names.iter().for_each(|name| name.put(out));
+        for chunk in chunks {
+            chunk.put(out);
+        }
+        for layout in layouts {
+            layout.put(out);
+        }
+        for name in names {
+            name.put(out);
+        }
         for &start in symbol_starts.iter().chain(&parts.starts) {
             let start = u32::try_from(start).map_err(|_| Error::Exhausted("bytes of an index"))?;
             put_u32(out, start);

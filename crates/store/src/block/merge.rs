@@ -1,4 +1,8 @@
 //! Joins blocks of adjacent windows into one.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a chunk has fewer bytes than 2^32, as in the block it comes from"
+)]
 
 use narthex_model::{TimeRange, Timestamp};
 

@@ -21,10 +21,10 @@ pub(super) fn encode(postings: &[Posting]) -> Option<(Vec<u8>, Vec<NameRecord>)>
     let mut entries: Vec<(u32, u32)> = Vec::new();
     let pairs = postings.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).count() as u64;
     let lists_start = pairs * ENTRY_BYTES;
-    for name in postings.chunk_by(|a, b| a.0 == b.0) {
+    for of_name in postings.chunk_by(|a, b| a.0 == b.0) {
         let offset = u32::try_from(entries.len() as u64 * ENTRY_BYTES).ok()?;
         let before = entries.len();
-        for list in name.chunk_by(|a, b| a.1 == b.1) {
+        for list in of_name.chunk_by(|a, b| a.1 == b.1) {
             let &[(_, value, first), ref rest @ ..] = list else { continue };
             if rest.is_empty() {
                 entries.push((value, first | SINGLE));
@@ -37,8 +37,9 @@ pub(super) fn encode(postings: &[Posting]) -> Option<(Vec<u8>, Vec<NameRecord>)>
             entries.push((value, place));
             put_list(list, &mut lists);
         }
-        let symbol = name.first()?.0;
-        names.push(NameRecord { symbol, values: (entries.len() - before) as u32, offset });
+        let symbol = of_name.first()?.0;
+        let values = u32::try_from(entries.len() - before).ok()?;
+        names.push(NameRecord { symbol, values, offset });
     }
     let mut out = Vec::with_capacity(entries.len() * 8 + lists.len());
     for (value, place) in entries {
@@ -50,11 +51,12 @@ pub(super) fn encode(postings: &[Posting]) -> Option<(Vec<u8>, Vec<NameRecord>)>
 }
 
 fn put_list(list: &[Posting], out: &mut Vec<u8>) {
-    let (first, last) = (list.first().map_or(0, |p| p.2), list.last().map_or(0, |p| p.2));
-    let run = u64::from(last) - u64::from(first) + 1 == list.len() as u64;
+    let low = list.first().map_or(0, |posting| posting.2);
+    let high = list.last().map_or(0, |posting| posting.2);
+    let run = u64::from(high) - u64::from(low) + 1 == list.len() as u64;
     put_varint(out, (list.len() as u64) << 1 | u64::from(run));
     if run {
-        put_varint(out, u64::from(first));
+        put_varint(out, u64::from(low));
         return;
     }
     let mut gaps = Vec::with_capacity(list.len());
@@ -115,7 +117,8 @@ impl<'a> Values<'a> {
         if place & SINGLE != 0 {
             let single = place & !SINGLE;
             if single >= series {
-                return Err(Fault::new(0, "posting beyond the last series"));
+                let offset = self.block.postings_bytes(0, 0)?.1;
+                return Err(Fault::new(offset, "posting beyond the last series"));
             }
             out.push(single);
             return Ok(());

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::fault::Fault;
 use super::format::{PAGE_BYTES, Span, checksum, put_u32};
 
+/// As an offset.
+const PAGE: u64 = PAGE_BYTES as u64;
+
 /// A section of an open block. Behind its bytes stands one checksum per page of [`PAGE_BYTES`];
 /// a page is checked when it is first looked at.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub(super) struct Section {
 impl Section {
     /// A section that lies within a file of `file_bytes`.
     pub(super) fn new(span: Span, file_bytes: u64) -> Result<Self, Fault> {
-        let pages = span.bytes.div_ceil(PAGE_BYTES);
+        let pages = span.bytes.div_ceil(PAGE);
         let end = span.offset.checked_add(span.bytes).and_then(|end| end.checked_add(pages * 4));
         if end.is_none_or(|end| end > file_bytes) {
             return Err(Fault::new(span.offset, "section beyond the end of the file"));
@@ -48,15 +51,14 @@ impl Section {
             return Err(Fault::new(self.place(start), "piece beyond its section"));
         }
         if start < end {
-            (start / PAGE_BYTES..=(end - 1) / PAGE_BYTES)
-                .try_for_each(|page| self.check(file, id, page))?;
+            (start / PAGE..=(end - 1) / PAGE).try_for_each(|page| self.check(file, id, page))?;
         }
         slice(file, self.place(start), end - start)
     }
 
     /// Checks every page; gives the bad ones.
     pub(super) fn check_all(&self, file: &[u8], id: u64) -> Vec<Fault> {
-        let pages = 0..self.span.bytes.div_ceil(PAGE_BYTES);
+        let pages = 0..self.span.bytes.div_ceil(PAGE);
         pages.filter_map(|page| self.compare(file, id, page).err()).collect()
     }
 
@@ -74,8 +76,8 @@ impl Section {
     }
 
     fn compare(&self, file: &[u8], id: u64, page: u64) -> Result<(), Fault> {
-        let start = page * PAGE_BYTES;
-        let len = PAGE_BYTES.min(self.span.bytes.saturating_sub(start));
+        let start = page * PAGE;
+        let len = PAGE.min(self.span.bytes.saturating_sub(start));
         let offset = self.place(start);
         let found = checksum(id, offset, slice(file, offset, len)?);
         let sum = slice(file, self.place(self.span.bytes) + page * 4, 4)?;
@@ -92,7 +94,7 @@ impl Section {
 pub(super) fn put_checksums(bytes: &mut Vec<u8>, id: u64, offset: u64) {
     let mut sums = Vec::new();
     let mut at = offset;
-    for page in bytes.chunks(PAGE_BYTES as usize) {
+    for page in bytes.chunks(PAGE_BYTES) {
         put_u32(&mut sums, checksum(id, at, page));
         at += page.len() as u64;
     }

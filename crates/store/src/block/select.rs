@@ -161,11 +161,11 @@ impl Block {
 
     /// Looks at every series: what can be read of a damaged index is found.
     fn matching_by_labels(&self, matchers: &[Matcher], warnings: &mut Vec<String>) -> Vec<u32> {
-        let matches = |labels: &Labels| matchers.iter().all(|m| m.matches_labels(labels));
+        let satisfied = |labels: &Labels| matchers.iter().all(|m| m.matches_labels(labels));
         let mut found = Vec::new();
         for index in 0..self.series_count() {
             match self.series_labels(index) {
-                Ok(labels) if matches(&labels) => found.push(index),
+                Ok(labels) if satisfied(&labels) => found.push(index),
                 Ok(_) => {}
                 Err(fault) => self.warn(fault, warnings),
             }
@@ -253,7 +253,7 @@ impl Block {
         let mut verdicts: HashMap<u32, bool, foldhash::fast::RandomState> = HashMap::default();
         let mut cursor = SymbolCursor::new(self);
         let mut failed = None;
-        let mut matches = |index: u32| {
+        let mut satisfied = |index: u32| {
             let mut found = None;
             self.series(index)?.labels(|have, value| {
                 if have == name {
@@ -270,7 +270,7 @@ impl Block {
             Ok(verdict)
         };
         few.retain(|&index| {
-            matches(index).unwrap_or_else(|fault| {
+            satisfied(index).unwrap_or_else(|fault| {
                 failed = Some(fault);
                 false
             })

@@ -1,6 +1,15 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "numbers of test data are small"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use narthex_model::MatchOp::{Equal, NotEqual, NotRegex, Regex};
 use narthex_model::{ABSENT, Labels, MatchOp, Matcher, STALE, TimeRange, Timestamp, is_absent};
 use proptest::prelude::*;
 
@@ -34,7 +43,7 @@ fn labels_of(number: u32) -> Labels {
         ("job".to_owned(), if number % 20 < 13 { "node" } else { "other" }.to_owned()),
         ("index".to_owned(), number.to_string()),
     ];
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         pairs.push(("device".to_owned(), format!("d\u{e9}v{}", number % 4)));
     }
     Labels::from_pairs(pairs)
@@ -48,8 +57,8 @@ fn value_of(number: u32, row: u64, seed: u64) -> f64 {
         1 | 2 => (row * row % 977 + u64::from(number)) as f64,
         3 => row as f64 * 512.0,
         4 => (random % 1000) as f64 / 8.0,
-        5 if random % 5 == 0 => ABSENT,
-        6 if random % 9 == 0 => STALE,
+        5 if random.is_multiple_of(5) => ABSENT,
+        6 if random.is_multiple_of(9) => STALE,
         7 => f64::from_bits(random),
         8 => ABSENT,
         _ => (random % 100) as f64 / 10.0,
@@ -67,7 +76,7 @@ impl Chunk {
     fn value(&self, column: usize, row: usize) -> f64 {
         let value = value_of(self.columns[column], row as u64, self.seed);
         // Any bits may come out of the generator, but a hole only where it means one.
-        if value.is_nan() && !is_absent(value) && value.to_bits() & 0xfff == 0 {
+        if value.is_nan() && !is_absent(value) && value.to_bits().trailing_zeros() >= 12 {
             0.5
         } else {
             value
@@ -157,8 +166,7 @@ fn contents(block: &Block, warnings: &mut Vec<String>) -> Model {
 }
 
 fn matchers() -> Vec<Vec<Matcher>> {
-    let m = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
-    use MatchOp::{Equal, NotEqual, NotRegex, Regex};
+    let m = |op: MatchOp, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
     let single = [
         m(Equal, "__name__", "metric_1"),
         m(Equal, "job", "node"),
@@ -305,11 +313,11 @@ fn keeps_rows_for_consumers() {
         seen.extend(seqs);
         let columns = block.layout_columns(info.layout).unwrap();
         let chunk = chunks.iter().find(|c| c.times[0] == info.times.start.0).unwrap();
-        for column in 0..info.columns as usize {
+        for (column, &wanted) in chunk.columns.iter().enumerate() {
             let mut values = Vec::new();
             let mut scratch = Scratch::default();
             block.chunk_column(number, column as u32, &mut scratch, &mut values).unwrap();
-            assert_eq!(columns[column], series(chunk.columns[column]));
+            assert_eq!(columns[column], series(wanted));
             for (row, value) in values.iter().enumerate() {
                 assert_eq!(value.to_bits(), chunk.value(column, row).to_bits());
             }

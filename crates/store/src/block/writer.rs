@@ -1,4 +1,8 @@
 //! Writes a block file, chunk by chunk, holding one chunk and the index in memory.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a chunk has fewer bytes than 2^32: checked before they are used"
+)]
 
 use std::sync::Arc;
 

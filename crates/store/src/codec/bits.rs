@@ -1,4 +1,8 @@
 //! Bits in little-endian order: the first bit written is bit 0 of the first byte.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "numbers of bits are at most 64, bytes are cut out of words"
+)]
 
 use super::Damaged;
 
@@ -68,7 +72,7 @@ pub(super) fn rice_bits(value: u64, k: u32) -> usize {
 /// The `k` whose Rice codes of the values are about the shortest, given their sum and count.
 pub(super) fn rice_parameter(sum: u64, count: u64) -> u32 {
     let mean = sum / count.max(1);
-    (63 - (mean | 1).leading_zeros()).min(40)
+    (mean | 1).ilog2().min(40)
 }
 
 /// Reads bits; past the end it reads zeros, and [`BitReader::finish`] tells.

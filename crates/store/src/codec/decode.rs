@@ -212,7 +212,9 @@ impl Decoder {
             let first = reader.signed()?;
             self.peer_mantissas(distance, count, (column, peers, depth), out)?;
             let shift = first.wrapping_sub(out.first().copied().unwrap_or(0));
-            out.iter_mut().for_each(|mantissa| *mantissa = mantissa.wrapping_add(shift));
+            for mantissa in out {
+                *mantissa = mantissa.wrapping_add(shift);
+            }
             return Ok(false);
         }
         let head = Head::read(reader)?;

@@ -202,7 +202,7 @@ impl Encoder {
                 special::encode(values, out);
             }
             if let Some(distance) = distance {
-                let peer = column - distance as usize;
+                let peer = usize::try_from(distance).map_or(0, |distance| column - distance);
                 depth = self.depths.get(peer).copied().unwrap_or(0) + 1;
             }
             if !special && depth < DEPTH_MAX {

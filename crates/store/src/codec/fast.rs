@@ -99,13 +99,11 @@ fn decimals(values: &[f64], mantissas: &mut [i64]) -> Option<u8> {
     'exponent: loop {
         let power = power(exponent);
         for (slot, &value) in mantissas.iter_mut().zip(values) {
-            match mantissa(value, power) {
-                Some(mantissa) => *slot = mantissa,
-                None => {
-                    exponent = exponent_of(value, exponent + 1)?;
-                    continue 'exponent;
-                }
-            }
+            let Some(mantissa) = mantissa(value, power) else {
+                exponent = exponent_of(value, exponent + 1)?;
+                continue 'exponent;
+            };
+            *slot = mantissa;
         }
         return Some(exponent);
     }

@@ -1,4 +1,5 @@
 //! Which rows of a column have a sample, as runs.
+#![expect(clippy::cast_possible_truncation, reason = "lengths are bounded by a chunk's rows")]
 
 use narthex_model::{ABSENT, is_absent};
 

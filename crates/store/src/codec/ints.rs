@@ -1,5 +1,9 @@
 //! Three ways to write unsigned integers of which most are small.
 #![expect(clippy::indexing_slicing, reason = "hot; every index is masked or below a fixed length")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "widths and counts are bounded by 64, lengths by a chunk's rows"
+)]
 
 use super::Damaged;
 use super::bits::{BitReader, BitWriter, rice_bits, rice_parameter};

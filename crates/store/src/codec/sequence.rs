@@ -259,9 +259,13 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 fn divide(values: &mut [u64], divisor: u64) {
     if divisor.is_power_of_two() {
         let shift = divisor.trailing_zeros();
-        values.iter_mut().for_each(|value| *value >>= shift);
+        for value in values {
+            *value >>= shift;
+        }
     } else {
-        values.iter_mut().for_each(|value| *value /= divisor);
+        for value in values {
+            *value /= divisor;
+        }
     }
 }
 
@@ -309,9 +313,13 @@ pub(super) fn encode_fast(values: &[i64], flag: bool, residuals: &mut [u64], out
         return;
     }
     if transform == Transform::Delta && shift > 0 {
-        residuals.iter_mut().for_each(|r| *r = zigzag(unzigzag(*r) >> shift));
+        for residual in residuals.iter_mut() {
+            *residual = zigzag(unzigzag(*residual) >> shift);
+        }
     } else {
-        residuals.iter_mut().for_each(|r| *r >>= shift);
+        for residual in residuals.iter_mut() {
+            *residual >>= shift;
+        }
     }
     let any = residuals.iter().fold(0, |any, &residual| any | residual);
     ints::encode_plain_blocks(residuals, width(any), out);

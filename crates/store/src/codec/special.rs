@@ -1,4 +1,5 @@
 //! Values that are no decimal numbers: NaN, infinities, -0.0. They stand apart as runs.
+#![expect(clippy::cast_possible_truncation, reason = "codes are bounded by their table")]
 
 use narthex_model::STALE;
 use narthex_model::sample::NORMAL_NAN;

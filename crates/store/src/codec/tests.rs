@@ -1,3 +1,9 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "numbers of test data are small"
+)]
+
 use narthex_model::sample::NORMAL_NAN;
 use narthex_model::{ABSENT, STALE, Timestamp};
 use proptest::prelude::*;
@@ -23,7 +29,9 @@ fn check(values: &[f64]) {
 /// Encodes as one chunk and reads each column back alone.
 fn check_chunk(columns: &[Vec<f64>]) -> Encoder {
     let mut encoder = Encoder::default();
-    columns.iter().for_each(|values| encoder.push(values));
+    for values in columns {
+        encoder.push(values);
+    }
     for (index, values) in columns.iter().enumerate() {
         let mut back = Vec::new();
         let rows = values.len();
@@ -216,8 +224,9 @@ proptest! {
         }
         let rows = columns.iter().map(Vec::len).min().unwrap_or(0);
         let mut encoder = Encoder::default();
-        columns.iter().for_each(|c| encoder.push(&c[..rows]));
-        columns.iter().for_each(|c| encoder.push(&c[..rows]));
+        for column in columns.iter().chain(&columns) {
+            encoder.push(&column[..rows]);
+        }
         let mut blobs: Vec<Vec<u8>> = (0..encoder.len()).map(|c| encoder.blob(c).to_vec()).collect();
         let victim = at.index(blobs.len());
         let position = at.index(blobs[victim].len());

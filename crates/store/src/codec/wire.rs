@@ -1,4 +1,5 @@
 //! The smallest parts of every format here: variable-length integers and a careful reader.
+#![expect(clippy::cast_possible_truncation, reason = "seven bits are cut out at a time")]
 
 use super::Damaged;
 

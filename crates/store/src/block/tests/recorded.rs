@@ -40,7 +40,9 @@ fn parse(bytes: &[u8]) -> Recording {
             decimals[column] = digits.max(decimals[column]);
         }
         row += 1;
-        columns.iter_mut().for_each(|column| column.resize(row, ABSENT));
+        for column in &mut columns {
+            column.resize(row, ABSENT);
+        }
     }
     Recording { names, columns, decimals }
 }
