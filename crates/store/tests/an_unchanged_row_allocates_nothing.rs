@@ -1,0 +1,70 @@
+//! Appending to a layout that does not change allocates nothing, but for a block of compressed
+//! rows now and then.
+#![allow(unsafe_code, reason = "only a global allocator can count allocations")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use narthex_model::{Labels, Timestamp};
+use narthex_store::{Column, Row, testing};
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the rules of `alloc`, which are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System.alloc` with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn an_unchanged_row_allocates_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = std::sync::Arc::new(narthex_store::fs::DiskFs::new(dir.path()).unwrap());
+    let clock = std::sync::Arc::new(testing::HandClock::new(Timestamp::MAX));
+    let (_store, mut writer) = narthex_store::open(fs, clock, Default::default()).unwrap();
+    let source = writer.new_source();
+    let layout = writer.new_layout(source).unwrap();
+    let series: Vec<_> = (0..500)
+        .map(|n| {
+            let labels = Labels::from_pairs([("__name__", "m"), ("n", n.to_string().as_str())]);
+            writer.resolve(&labels).unwrap()
+        })
+        .collect();
+    writer.add_columns(layout, &series).unwrap();
+    let mut values: Vec<f64> = (0..500).map(f64::from).collect();
+    let changed: Vec<Column> = (0..500).step_by(3).map(Column).collect();
+    let mut per_row = Vec::new();
+    for row in 0..640 {
+        for column in &changed {
+            values[column.index()] += 1.0;
+        }
+        let row =
+            Row { layout, at: Timestamp(row * 15_000), values: &values, changed: Some(&changed) };
+        let before = COUNT.get();
+        writer.append(&row).unwrap();
+        per_row.push(COUNT.get() - before);
+    }
+    // The first rows make room. Then every 32nd row is compressed, and every few rows the log
+    // keeps one to compare with.
+    let settled = &per_row[64..];
+    let free = settled.iter().filter(|&&count| count == 0).count();
+    let total: u64 = settled.iter().sum();
+    println!("{} of {} rows allocate nothing, {total} allocations", free, settled.len());
+    assert!(free * 100 >= settled.len() * 90, "{settled:?}");
+    assert!(total < 300, "{settled:?}");
+}
