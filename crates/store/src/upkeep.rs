@@ -66,14 +66,13 @@ impl Store {
         let mut done = Upkeep::default();
         let sealed = self.seal_if_due(&mut chores, &mut done);
         // The retention first if the seal failed: it may have been for want of space.
-        let retained = self.apply_retention(&mut chores, &mut done);
+        self.apply_retention(&mut chores, &mut done);
         if sealed.is_ok() {
             self.merge_if_due(&mut chores, &mut done);
         }
         self.remove_doomed(&mut chores);
         self.forget_sealed(&mut chores, &mut done);
         sealed?;
-        retained?;
         done.wal_segments_removed = self.shorten_log()?;
         Ok(done)
     }

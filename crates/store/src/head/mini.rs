@@ -91,11 +91,6 @@ impl Mini {
         self.key(self.steps.len().saturating_sub(1)).at
     }
 
-    /// The place of the first row.
-    pub(crate) fn first_seq(&self) -> RowSeq {
-        self.first.seq
-    }
-
     /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.steps.len()

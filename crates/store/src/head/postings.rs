@@ -27,6 +27,7 @@ pub(crate) fn subtract(a: &[u32], b: &[u32]) -> Vec<u32> {
 }
 
 /// The numbers in any of the rising lists, rising, each once.
+#[expect(clippy::stable_sort_primitive, reason = "only the stable sort makes use of sorted runs")]
 pub(crate) fn union<'a>(lists: impl IntoIterator<Item = &'a [u32]>) -> Vec<u32> {
     let mut out = Vec::new();
     let mut lists_seen = 0;

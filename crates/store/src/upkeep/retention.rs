@@ -8,11 +8,7 @@ use crate::{Error, Store};
 
 impl Store {
     /// Takes out of service the blocks that the retention does not cover, oldest first.
-    pub(super) fn apply_retention(
-        &self,
-        chores: &mut Chores,
-        done: &mut Upkeep,
-    ) -> Result<(), Error> {
+    pub(super) fn apply_retention(&self, chores: &mut Chores, done: &mut Upkeep) {
         let retention = *self.retention.lock();
         let view = Arc::clone(&self.view.read());
         let (mut by_age, mut by_size) = (0, 0);
@@ -35,14 +31,13 @@ impl Store {
         }
         let (gone, kept) = view.blocks.split_at(by_age + by_size);
         if gone.is_empty() {
-            return Ok(());
+            return;
         }
         add(&self.upkeep_counters.removed_by_age, by_age as u64);
         add(&self.upkeep_counters.removed_by_size, by_size as u64);
         done.blocks_removed += u32::try_from(gone.len()).unwrap_or(u32::MAX);
         chores.doomed.extend(gone.iter().map(|block| block.name().to_owned()));
         self.replace_view(chores, kept.to_vec());
-        Ok(())
     }
 
     /// Removes segments of the log whose rows are all in blocks and that no cursor waits for.
