@@ -150,7 +150,7 @@ impl Encoder {
             out.truncate(start);
             encode_raw(values, out);
         }
-        if out.len() - start < decimal_len {
+        if exponent.is_some() && out.len() - start < decimal_len {
             depth = 0;
             self.forget_last();
         }

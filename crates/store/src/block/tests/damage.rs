@@ -1,5 +1,6 @@
 //! One damage at a time: nothing panics, nothing wrong is served, and what is missing is told.
 
+use super::super::format;
 use super::*;
 
 fn damaged(bytes: &[u8]) -> Option<Block> {
@@ -125,4 +126,29 @@ fn any_bytes_do_not_panic() {
         let bytes: Vec<u8> = (0..4096).map(|at| mix(seed << 16 ^ at) as u8).collect();
         assert!(damaged(&bytes).is_none());
     }
+}
+
+#[test]
+fn a_large_chunk_survives_the_loss_of_its_head() {
+    let fs = SimFs::new(1);
+    let times = (0..300).map(|row| row * 15_000).collect();
+    let chunks = vec![Chunk { layout: 1, columns: (0..60).collect(), times, seed: 5 }];
+    write(&fs, "b", &chunks);
+    let (bytes, want) = (fs.read("b").unwrap(), model(&chunks));
+    let record = damaged(&bytes).unwrap().record(0).unwrap();
+    assert_eq!(record.flags & format::HEAD_TWICE, format::HEAD_TWICE);
+    let mut copy = bytes.clone();
+    let head = usize::try_from(record.offset).unwrap();
+    copy[head..head + record.head_bytes as usize].fill(0);
+    let mut warnings = Vec::new();
+    assert_eq!(contents(&damaged(&copy).unwrap(), &mut warnings), want);
+    assert!(warnings.is_empty());
+
+    // A flipped byte in a group costs that group and what refers to it, not the chunk.
+    let all: usize = want.values().map(BTreeMap::len).sum();
+    let data = usize::try_from(record.data_offset()).unwrap();
+    let mut copy = bytes;
+    copy[data + record.data_bytes as usize - 10] ^= 1;
+    let served = check(&damaged(&copy).unwrap(), &want, "last group");
+    assert!(served * 2 > all && served < all, "{served} of {all}");
 }

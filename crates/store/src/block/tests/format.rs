@@ -88,6 +88,27 @@ fn a_block_is_as_documented() {
     assert_eq!(load[&16_000], 0.5f64.to_bits());
 }
 
+/// Blocks of every version that was ever released open for ever.
+#[test]
+fn released_blocks_open() {
+    let bytes: &[u8] = include_bytes!("../../../../../testdata/store/block-1");
+    let block = Block::open("block-1", FileView::owned(bytes)).unwrap();
+    let mut warnings = Vec::new();
+    let contents = contents(&block, &mut warnings);
+    assert!(warnings.is_empty() && block.verify().is_empty());
+    assert_eq!(contents, model(&small_chunks()));
+}
+
+/// Writes the sample of this version, once, when the version is new.
+#[test]
+#[ignore = "writes a sample of the format"]
+fn write_sample() {
+    let fs = SimFs::new(1);
+    write(&fs, "block-1", &small_chunks());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/store/block-1");
+    std::fs::write(path, fs.read("block-1").unwrap()).unwrap();
+}
+
 /// Prints the example, for whoever changes the format.
 #[test]
 #[ignore = "prints, tests nothing"]
