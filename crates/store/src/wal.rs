@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 use crate::fs::{Fs, FsFile};
 use crate::stats::WalStats;
-use crate::{Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef};
+use crate::{Error, LayoutRef, Row, RowBuf, RowSeq, SeriesRef, SourceRef};
 
 mod decode;
 mod definition;
@@ -36,6 +36,7 @@ mod reader;
 mod replay;
 mod scan;
 mod segment;
+mod single;
 mod varint;
 
 #[cfg(test)]
@@ -69,6 +70,9 @@ const COLUMNS_PER_RECORD: usize = 16_384;
 /// How much is gathered before it is written while a segment is begun, in bytes.
 const PREAMBLE_BYTES: usize = 1 << 20;
 
+/// How many samples are written again after a failed sync.
+const REWRITE_SAMPLES_MAX: usize = 4 << 20;
+
 /// The log, as its one writer sees it.
 #[derive(Debug)]
 pub struct Wal {
@@ -85,6 +89,8 @@ pub struct Wal {
     /// Definitions that wait for the next row.
     pending: Definitions,
     outbox: Outbox,
+    /// Where a row is encoded; kept, so that its room is made once.
+    scratch: Vec<u8>,
 }
 
 /// The segment that is written to.
@@ -98,18 +104,6 @@ struct Current {
     ordinal: u32,
     /// Bytes at which the next segment is due.
     roll_at: u64,
-    /// Base rows that stand in the segment once, until a row leans on them.
-    single: BTreeMap<LayoutRef, Single>,
-}
-
-/// A record that was written once and must be written again.
-#[derive(Debug)]
-struct Single {
-    ordinal: u32,
-    flags: u8,
-    /// Where the first copy ends.
-    end: u64,
-    payload: Vec<u8>,
 }
 
 /// Collects definitions. They are written with the next row, or at the head of a segment.
@@ -153,6 +147,16 @@ impl Definitions {
         self.records.clear();
     }
 
+    /// Keeps only that layouts were dropped.
+    fn keep_drops(&mut self) {
+        let mut kept = Self::default();
+        for (_, payload) in self.iter().filter(|&(kind, _)| kind == Kind::Drop) {
+            kept.bytes.extend_from_slice(payload);
+            kept.records.push((Kind::Drop, kept.bytes.len()));
+        }
+        *self = kept;
+    }
+
     fn iter(&self) -> impl Iterator<Item = (Kind, &[u8])> {
         let starts = std::iter::once(0).chain(self.records.iter().map(|&(_, end)| end));
         self.records
@@ -185,7 +189,14 @@ impl Wal {
             rows_lost: outcome.rows_lost,
             ..WalStats::default()
         };
-        let inner = Inner { segments: outcome.segments, seq_next, unsynced: Vec::new(), stats };
+        let unsynced = outcome.segments.back().and_then(|last| unsynced(&*fs, last.number));
+        let inner = Inner {
+            segments: outcome.segments,
+            seq_next,
+            seq_synced: seq_next,
+            unsynced: unsynced.into_iter().collect(),
+            stats,
+        };
         let sync_failed = AtomicBool::new(false);
         let shared = Arc::new(Shared { fs, inner: Mutex::new(inner), sync_failed });
         Ok(Self {
@@ -199,6 +210,7 @@ impl Wal {
             encoders: BTreeMap::new(),
             pending: Definitions::default(),
             outbox: Outbox::default(),
+            scratch: Vec::new(),
         })
     }
 
@@ -215,9 +227,6 @@ impl Wal {
     /// No more rows come for `layout`.
     pub fn drop_layout(&mut self, layout: LayoutRef) {
         self.encoders.remove(&layout);
-        if let Some(current) = &mut self.current {
-            current.single.remove(&layout);
-        }
         self.pending.drop_layout(layout);
     }
 
@@ -241,10 +250,13 @@ impl Wal {
         let path = segment::path(number);
         // ORDER: also a failed attempt uses its number up, for its file may be there after all.
         self.segment_next += 1;
+        let failed = self.shared.sync_failed.load(Ordering::Acquire);
+        let again = if failed { self.unsynced_rows() } else { Vec::new() };
+        let first = again.first().map_or(self.seq_next, |row| row.seq);
         let head = Head {
             segment: number,
-            seq_reached: self.seq_reached,
-            seq_first: self.seq_next,
+            seq_reached: self.seq_reached.min(first),
+            seq_first: first,
             seq_ceiling: RowSeq(self.seq_next.0.saturating_add(SEGMENT_ROWS_MAX)),
             at: self.last_at,
             ids,
@@ -265,13 +277,16 @@ impl Wal {
             closed: false,
         };
         self.current = Some(current);
-        self.pending.clear();
+        self.pending.keep_drops();
         self.encoders.values_mut().for_each(Encoder::forget);
-        let mut inner = self.shared.inner.lock();
-        inner.stats.bytes_written += segment.len;
-        inner.segments.push_back(segment);
-        inner.unsynced.push(unsynced);
+        {
+            let mut inner = self.shared.inner.lock();
+            inner.stats.bytes_written += segment.len;
+            inner.segments.push_back(segment);
+            inner.unsynced.push(unsynced);
+        }
         self.shared.sync_failed.store(false, Ordering::Release);
+        self.rewrite(&again);
         Ok(())
     }
 
@@ -311,7 +326,6 @@ impl Wal {
             len,
             ordinal: self.outbox.ordinal(),
             roll_at: self.segment_bytes_max.max(len.saturating_mul(DEFINITIONS_SHARE)),
-            single: BTreeMap::new(),
         };
         let unsynced = Unsynced { number: head.segment, handle, synced_len: len };
         Ok((current, unsynced))
@@ -323,6 +337,12 @@ impl Wal {
     /// What `row.changed` leaves out must be as in the last row that was given here, whether that
     /// was written or not.
     pub fn log_row(&mut self, row: &Row<'_>) -> Result<RowSeq, Error> {
+        let seq = self.seq_next;
+        self.log(seq, row)?;
+        Ok(seq)
+    }
+
+    fn log(&mut self, seq: RowSeq, row: &Row<'_>) -> Result<(), Error> {
         let current = self.current.as_mut().ok_or(Error::Closed)?;
         let encoder = self.encoders.entry(row.layout).or_default();
         encoder.touch(row);
@@ -330,25 +350,24 @@ impl Wal {
         let against = encoder.against();
         let outbox = &mut self.outbox;
         outbox.start(current.head.segment, current.len, current.ordinal);
-        let seq = self.seq_next;
         for (kind, payload) in self.pending.iter() {
             outbox.record(kind, 0, payload);
         }
         let defined_to = outbox.end();
-        let leans = matches!(against, Against::Base(_) | Against::OldBase(_));
-        // ORDER: before the first row that leans on it, a base stands in the log twice.
-        let single = if leans { current.single.get(&row.layout) } else { None };
-        if let Some(single) = single {
-            outbox.part(single.end);
-            outbox.copy(single.ordinal, Kind::Row, single.flags, &single.payload);
+        if against != Against::Nothing {
+            // ORDER: before the first row that leans on it, a base stands in the log twice.
+            encoder.single().put(outbox);
         }
         let (ordinal, flags) = (outbox.ordinal(), flags_of(against));
         let payload = outbox.open();
         put_row_head(payload, seq, current.head, row, against);
-        encoder.encode(row.values, against, payload);
-        let base = outbox.close(Kind::Row, flags).filter(|_| flags != 0);
-        let base = base.map(<[u8]>::to_vec);
-        let end = outbox.end();
+        let len = encoder.encode(row.values, against, &mut self.scratch);
+        payload.extend_from_slice(self.scratch.get(..len).unwrap_or_default());
+        let payload = outbox.close(Kind::Row, flags);
+        if flags != 0 {
+            encoder.single().stage(payload);
+        }
+        let row_end = outbox.end();
         if !self.pending.records.is_empty() {
             outbox.part(defined_to);
             for (original, (kind, payload)) in (current.ordinal..).zip(self.pending.iter()) {
@@ -358,26 +377,61 @@ impl Wal {
         current.write(outbox, &self.shared)?;
         self.pending.clear();
         encoder.commit(row.values, against, ordinal);
-        if leans {
-            current.single.remove(&row.layout);
+        if flags == 0 {
+            encoder.single().done();
+        } else {
+            encoder.single().commit(ordinal, flags, row_end);
         }
-        if let Some(payload) = base {
-            current.single.insert(row.layout, Single { ordinal, flags, end, payload });
-        }
-        self.seq_next = seq.next();
+        self.seq_next = self.seq_next.max(seq.next());
         self.seq_reached = self.seq_next;
         self.last_at = row.at;
         let mut inner = self.shared.inner.lock();
         inner.seq_next = self.seq_next;
         inner.publish(current.len);
-        Ok(seq)
+        Ok(())
+    }
+
+    /// The rows that a failed sync may have lost, read back while the system still has them in
+    /// memory.
+    fn unsynced_rows(&self) -> Vec<RowBuf> {
+        let after = RowSeq(self.shared.inner.lock().seq_synced.0.saturating_sub(1));
+        let (mut reader, mut rows) = (self.handle().rows_after(after), Vec::new());
+        let mut row = RowBuf::default();
+        let mut samples = 0;
+        loop {
+            match reader.next(&mut row) {
+                Ok(true) if samples < REWRITE_SAMPLES_MAX => {
+                    samples += row.values.len();
+                    rows.push(row.clone());
+                }
+                Ok(false) => return rows,
+                Ok(true) => {
+                    tracing::warn!("too many rows without a sync: not all are written again");
+                    return rows;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "rows without a sync cannot be read back");
+                    return rows;
+                }
+            }
+        }
+    }
+
+    /// Writes rows again, with the places they have.
+    fn rewrite(&mut self, rows: &[RowBuf]) {
+        for row in rows {
+            let again = Row { layout: row.layout, at: row.at, values: &row.values, changed: None };
+            if let Err(error) = self.log(row.seq, &again) {
+                tracing::warn!(%error, "rows without a sync cannot be written again");
+                self.encoders.values_mut().for_each(Encoder::forget);
+                return;
+            }
+        }
     }
 
     /// Ends the log in good order: rows then go on with the next place at the next start. Nothing
-    /// can be appended before the next [`Wal::roll`]. Pending definitions are given up: no row
-    /// needs them.
+    /// can be appended before the next [`Wal::roll`].
     pub fn close(&mut self) -> Result<(), Error> {
-        self.pending.clear();
         self.finish();
         self.handle().sync()
     }
@@ -390,14 +444,18 @@ impl Wal {
         };
         let outbox = &mut self.outbox;
         outbox.start(current.head.segment, current.len, current.ordinal);
-        for single in std::mem::take(&mut current.single).into_values() {
-            outbox.part(single.end);
-            outbox.copy(single.ordinal, Kind::Row, single.flags, &single.payload);
+        for encoder in self.encoders.values_mut() {
+            encoder.single().put(outbox);
+        }
+        // No row needs what else is pending.
+        self.pending.keep_drops();
+        for (kind, payload) in self.pending.iter() {
+            outbox.record(kind, 0, payload);
         }
         outbox.record(Kind::End, 0, &self.seq_next.0.to_le_bytes());
-        let ended = current.repair().and_then(|()| current.write(outbox, &self.shared));
-        if let Err(error) = ended {
-            tracing::warn!(%error, "segment is left without an end");
+        match current.repair().and_then(|()| current.write(outbox, &self.shared)) {
+            Ok(()) => self.pending.clear(),
+            Err(error) => tracing::warn!(%error, "segment is left without an end"),
         }
         let mut inner = self.shared.inner.lock();
         inner.publish(current.len);
@@ -441,6 +499,12 @@ impl Inner {
             segment.len = len;
         }
     }
+}
+
+/// The segment that a process before this one wrote to: it may have died before a sync.
+fn unsynced(fs: &dyn Fs, number: u64) -> Option<Unsynced> {
+    let handle = fs.append(&segment::path(number)).and_then(|file| file.sync_handle()).ok()?;
+    Some(Unsynced { number, handle, synced_len: 0 })
 }
 
 fn flags_of(against: Against) -> u8 {

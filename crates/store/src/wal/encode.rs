@@ -3,6 +3,7 @@
 use narthex_model::ABSENT;
 
 use super::number::{CODE_BYTES_MAX, Predictor};
+use super::single::Single;
 use super::varint::{self, VARINT_BYTES_MAX};
 use crate::Row;
 
@@ -43,12 +44,19 @@ pub(super) struct Encoder {
     base_ordinal: Option<u32>,
     rows: u32,
     bases: u32,
+    single: Single,
 }
 
 impl Encoder {
     /// Forgets the base: the next row is encoded against nothing.
     pub(super) fn forget(&mut self) {
         self.base_ordinal = None;
+        self.single.done();
+    }
+
+    /// The base row, while it waits for its second copy.
+    pub(super) fn single(&mut self) -> &mut Single {
+        &mut self.single
     }
 
     /// Takes note of which columns of the next row differ, also when that row then fails.
@@ -89,8 +97,9 @@ impl Encoder {
         }
     }
 
-    /// Appends the columns and values of a row to `out`.
-    pub(super) fn encode(&mut self, values: &[f64], against: Against, out: &mut Vec<u8>) {
+    /// Writes the columns and values of a row to the start of `out`, which grows to the room that
+    /// they might take and never shrinks; returns how many bytes they took.
+    pub(super) fn encode(&mut self, values: &[f64], against: Against, out: &mut Vec<u8>) -> usize {
         if against == Against::Nothing {
             for (column, word) in self.touched.iter_mut().enumerate() {
                 let chunk = values.get(column * 64..).unwrap_or_default();
@@ -99,11 +108,12 @@ impl Encoder {
         }
         let count: u32 = self.touched.iter().map(|word| word.count_ones()).sum();
         let count = count as usize;
-        let start = out.len();
         let room =
             2 * VARINT_BYTES_MAX + self.touched.len() * 8 + count * (5 + CODE_BYTES_MAX) + 16;
-        out.resize(start + room, 0);
-        let mut at = put_set(&self.touched, values.len(), count, out, start);
+        if out.len() < room {
+            out.resize(room, 0);
+        }
+        let mut at = put_set(&self.touched, values.len(), count, out);
         match against {
             Against::Base(_) => {
                 at = put_near(&self.touched, &mut self.predictors, values, out, at);
@@ -123,7 +133,7 @@ impl Encoder {
                 });
             }
         }
-        out.truncate(at);
+        at
     }
 
     /// Says that the row reached the log, as the record `ordinal`.
@@ -189,13 +199,13 @@ fn each(touched: &[u64], mut then: impl FnMut(usize)) {
 }
 
 /// Writes which columns follow, in the shorter of the two ways.
-fn put_set(touched: &[u64], width: usize, count: usize, out: &mut [u8], mut at: usize) -> usize {
+fn put_set(touched: &[u64], width: usize, count: usize, out: &mut [u8]) -> usize {
     let bitmap_bytes = width.div_ceil(8);
     let mode = if count < bitmap_bytes { SET_LIST } else { SET_BITMAP };
-    if let Some(byte) = out.get_mut(at) {
+    if let Some(byte) = out.first_mut() {
         *byte = mode;
-        at += 1;
     }
+    let mut at = 1;
     if mode == SET_LIST {
         at = varint::put(out, at, count as u64);
         let mut last = 0;

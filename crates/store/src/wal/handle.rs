@@ -34,6 +34,8 @@ pub(super) struct Inner {
     /// The segments by number; the last one is written to, unless it is closed.
     pub(super) segments: VecDeque<Segment>,
     pub(super) seq_next: RowSeq,
+    /// Rows before this place are durable.
+    pub(super) seq_synced: RowSeq,
     /// What has to be synced.
     pub(super) unsynced: Vec<Unsynced>,
     pub(super) stats: WalStats,
@@ -58,11 +60,12 @@ impl WalHandle {
     /// After an error the rows since the last good sync may be lost with the power; the next row
     /// goes to a new segment.
     pub fn sync(&self) -> Result<(), Error> {
-        let due: Vec<(Unsynced, u64)> = {
+        let (due, reached): (Vec<(Unsynced, u64)>, _) = {
             let inner = self.shared.inner.lock();
             let len_of = |unsynced: &Unsynced| inner.find(unsynced.number).map_or(0, |it| it.len);
             let all = inner.unsynced.iter().map(|unsynced| (unsynced.clone(), len_of(unsynced)));
-            all.filter(|(unsynced, len)| unsynced.synced_len < *len).collect()
+            let due = all.filter(|(unsynced, len)| unsynced.synced_len < *len);
+            (due.collect(), inner.seq_next)
         };
         let mut outcome = Ok(());
         for (unsynced, len) in due {
@@ -76,6 +79,10 @@ impl WalHandle {
                 self.shared.sync_failed.store(true, Ordering::Release);
                 outcome = Err(Error::io("sync", &segment::path(unsynced.number), source));
             }
+        }
+        if outcome.is_ok() {
+            let mut inner = self.shared.inner.lock();
+            inner.seq_synced = inner.seq_synced.max(reached);
         }
         outcome
     }

@@ -50,11 +50,11 @@ impl Outbox {
     }
 
     /// Ends the record that [`Outbox::open`] began, and gives its payload.
-    pub(super) fn close(&mut self, kind: Kind, flags: u8) -> Option<&[u8]> {
+    pub(super) fn close(&mut self, kind: Kind, flags: u8) -> &[u8] {
         let place = Place { segment: self.segment, offset: self.offset + self.start as u64 };
         frame::seal(&mut self.bytes, self.start, kind, flags, self.ordinal, place);
         self.ordinal += 1;
-        self.bytes.get(self.start + HEADER_BYTES..)
+        self.bytes.get(self.start + HEADER_BYTES..).unwrap_or_default()
     }
 
     /// Adds a record.

@@ -464,6 +464,49 @@ fn a_failed_sync_starts_a_new_segment() {
     assert_eq!(bench.fs.calls(), calls, "nothing to sync, nothing done");
 }
 
+#[test]
+fn what_a_failed_sync_lost_is_written_again() {
+    for seed in 0..20 {
+        let mut bench = Bench::on(SimFs::new(seed), 1 << 20);
+        bench.run(10);
+        let handle = bench.wal.handle();
+        handle.sync().unwrap();
+        bench.run(50);
+        let mut reader = handle.rows_after(RowSeq(0));
+        let mut row = RowBuf::default();
+        (0..40).for_each(|_| assert!(reader.next(&mut row).unwrap()));
+        bench.fs.fail_at(bench.fs.calls() + 1);
+        assert!(handle.sync().is_err());
+        bench.run(20);
+        handle.sync().unwrap();
+        // Whoever reads on sees every row once.
+        (40..80).for_each(|_| assert!(reader.next(&mut row).unwrap()));
+        assert!(!reader.next(&mut row).unwrap());
+        assert_eq!((row.seq, reader.lost()), (RowSeq(80), 0));
+        let (wal, told) = open(&bench.fs.crash(), 1 << 20);
+        let bits = |rows: &[ToldRow]| -> Vec<(u64, Vec<u64>)> {
+            rows.iter().map(|row| (row.seq, row.bits.clone())).collect()
+        };
+        assert_eq!(bits(&told.rows), bits(&bench.told.rows), "seed {seed}");
+        assert_eq!(wal.handle().stats().rows_lost, 0);
+    }
+}
+
+#[test]
+fn dropped_layouts_stay_dropped() {
+    let mut bench = Bench::new(1 << 20);
+    bench.run(30);
+    bench.wal.drop_layout(LayoutRef(1));
+    bench.told.layouts.remove(&1);
+    bench.roll();
+    bench.row(0, 100_000, &[1.0, 2.0, 3.0], true).unwrap();
+    bench.wal.drop_layout(LayoutRef(2));
+    bench.told.layouts.remove(&2);
+    bench.wal.close().unwrap();
+    let (_, told) = open(&bench.fs, 1 << 20);
+    assert_eq!(told, bench.told);
+}
+
 fn any_value() -> impl Strategy<Value = f64> {
     prop_oneof![
         4 => (-1000i64..1000).prop_map(|it| it as f64),
