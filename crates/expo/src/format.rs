@@ -1,8 +1,8 @@
 //! The two formats behind one set of verbs.
 
-use crate::fault::Fault;
+use crate::fault::{Fault, ParseErrorKind};
 use crate::metadata::Meta;
-use crate::{openmetrics, text};
+use crate::{number, openmetrics, text};
 
 /// The format of a target's bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,9 +58,35 @@ impl Format {
     /// Reads the rest of a line from the first byte of its value.
     #[inline]
     pub(crate) fn suffix(self, body: &[u8], at: usize) -> Result<Suffix, Fault> {
+        let rest = body.get(at..).unwrap_or_default();
+        let Some((value, len)) = number::short_decimal(rest) else {
+            return self.long_suffix(body, at);
+        };
+        match rest.get(len) {
+            Some(b'\n') => Ok(Suffix { value, at: None, end: at + len + 1 }),
+            Some(b' ' | b'\t') => self.after_value(body, at + len, value),
+            _ => self.long_suffix(body, at),
+        }
+    }
+
+    /// [`Format::suffix`] for values that are no short decimals.
+    #[cold]
+    fn long_suffix(self, body: &[u8], at: usize) -> Result<Suffix, Fault> {
+        let rest = body.get(at..).unwrap_or_default();
+        let ends = |byte: &u8| match self {
+            Self::Text => matches!(byte, b' ' | b'\t' | b'\n' | b'{'),
+            Self::OpenMetrics => matches!(byte, b' ' | b'\n'),
+        };
+        let len = rest.iter().position(ends).unwrap_or(rest.len());
+        let token = rest.get(..len).unwrap_or_default();
+        let value = number::value(token).ok_or(Fault::new(at, ParseErrorKind::BadNumber))?;
+        self.after_value(body, at + len, value)
+    }
+
+    fn after_value(self, body: &[u8], at: usize, value: f64) -> Result<Suffix, Fault> {
         match self {
-            Self::Text => text::suffix(body, at),
-            Self::OpenMetrics => openmetrics::suffix(body, at),
+            Self::Text => text::after_value(body, at, value),
+            Self::OpenMetrics => openmetrics::after_value(body, at, value),
         }
     }
 }

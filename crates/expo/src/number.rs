@@ -21,29 +21,13 @@ const EXACT_MAX: u64 = 1 << 53;
 #[inline]
 pub(crate) fn short_decimal(text: &[u8]) -> Option<(f64, usize)> {
     let negative = text.first() == Some(&b'-');
-    let mut at = usize::from(negative);
-    let start = at;
-    let mut mantissa = 0u64;
-    while let Some(digit) = digit(text, at) {
-        mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
-        at += 1;
-    }
-    let mut digits = at - start;
-    let mut fraction = 0;
-    if text.get(at) == Some(&b'.') {
-        at += 1;
-        let point = at;
-        while let Some(digit) = digit(text, at) {
-            mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
-            at += 1;
-        }
-        fraction = at - point;
-        digits += fraction;
-    }
+    let start = usize::from(negative);
+    let Significand { mantissa, len, digits, fraction } = significand(text.get(start..)?);
     // Nineteen digits never overflow the mantissa.
-    if digits == 0 || digits > 19 || mantissa > EXACT_MAX {
+    if digits.wrapping_sub(1) >= 19 || mantissa > EXACT_MAX {
         return None;
     }
+    let mut at = start + len;
     let mut scale = -i32::try_from(fraction).ok()?;
     if matches!(text.get(at), Some(b'e' | b'E')) {
         let (exponent, len) = exponent(text.get(at + 1..)?)?;
@@ -51,9 +35,107 @@ pub(crate) fn short_decimal(text: &[u8]) -> Option<(f64, usize)> {
         scale += exponent;
     }
     let mut value = u64_to_f64(mantissa);
-    let power = *POWERS.get(scale.unsigned_abs() as usize)?;
-    value = if scale < 0 { value / power } else { value * power };
+    if scale != 0 {
+        let power = *POWERS.get(scale.unsigned_abs() as usize)?;
+        value = if scale < 0 { value / power } else { value * power };
+    }
     Some((if negative { -value } else { value }, at))
+}
+
+/// Digits with a point somewhere among them, or none.
+#[derive(Debug)]
+struct Significand {
+    /// The digits as one number, modulo 2^64.
+    mantissa: u64,
+    /// Bytes taken.
+    len: usize,
+    digits: usize,
+    /// Digits after the point.
+    fraction: usize,
+}
+
+/// Reads the digits at the start of `text`. The first eight bytes are read as one word: the point
+/// is taken out of it, the digits are moved to its end and summed pairwise.
+#[inline]
+fn significand(text: &[u8]) -> Significand {
+    let Some(chunk) = text.first_chunk() else { return long_significand(text) };
+    let (word, others) = digit_word(*chunk);
+    let whole = (others.trailing_zeros() / 8) as usize;
+    if whole == 8 {
+        return long_significand(text);
+    }
+    if text.get(whole) != Some(&b'.') {
+        let mantissa = if whole == 0 { 0 } else { eight_digits(word << (64 - 8 * whole)) };
+        return Significand { mantissa, len: whole, digits: whole, fraction: 0 };
+    }
+    let below = (1u64 << (8 * whole)) - 1;
+    let word = (word & below) | ((word >> 8) & !below);
+    // The last byte is free now and ends the digits of this word.
+    let others = ((others >> 8) & !below) | 1 << 63;
+    let digits = (others.trailing_zeros() / 8) as usize;
+    let mut mantissa = if digits == 0 { 0 } else { eight_digits(word << (64 - 8 * digits)) };
+    let mut more = 0;
+    if digits == 7 {
+        more = take_digits(text.get(8..).unwrap_or_default(), &mut mantissa);
+    }
+    let (len, digits) = (digits + 1 + more, digits + more);
+    Significand { mantissa, len, digits, fraction: digits - whole }
+}
+
+/// [`significand`] for numbers of eight whole digits and more, and near the end of the body.
+fn long_significand(text: &[u8]) -> Significand {
+    let mut mantissa = 0;
+    let whole = take_digits(text, &mut mantissa);
+    if text.get(whole) != Some(&b'.') {
+        return Significand { mantissa, len: whole, digits: whole, fraction: 0 };
+    }
+    let fraction = take_digits(text.get(whole + 1..).unwrap_or_default(), &mut mantissa);
+    Significand { mantissa, len: whole + 1 + fraction, digits: whole + fraction, fraction }
+}
+
+/// Eight bytes with the value of a digit where one is, and the high bit of each byte set in the
+/// second word where none is; bytes after the first that is not ASCII do not count.
+#[inline]
+fn digit_word(chunk: [u8; 8]) -> (u64, u64) {
+    let word = u64::from_le_bytes(chunk) ^ 0x3030_3030_3030_3030;
+    let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
+    (word, others)
+}
+
+/// Powers of ten by which [`take_digits`] makes room.
+const ROOM: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// Appends the digits at the start of `text` to `mantissa`, modulo 2^64; how many they are.
+#[inline]
+fn take_digits(text: &[u8], mantissa: &mut u64) -> usize {
+    let mut taken = 0;
+    while let Some(chunk) = text.get(taken..).and_then(<[u8]>::first_chunk) {
+        let (word, others) = digit_word(*chunk);
+        let len = (others.trailing_zeros() / 8) as usize;
+        if len == 0 {
+            return taken;
+        }
+        let room = ROOM.get(len).copied().unwrap_or_default();
+        let digits = eight_digits(word << (64 - 8 * len));
+        *mantissa = mantissa.wrapping_mul(room).wrapping_add(digits);
+        taken += len;
+        if len < 8 {
+            return taken;
+        }
+    }
+    while let Some(digit) = digit(text, taken) {
+        *mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
+        taken += 1;
+    }
+    taken
+}
+
+/// The number that eight digits make, the first in the lowest byte.
+#[inline]
+fn eight_digits(digits: u64) -> u64 {
+    let pairs = (digits.wrapping_mul(10).wrapping_add(digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
 #[inline]
@@ -68,7 +150,21 @@ fn u64_to_f64(exact: u64) -> f64 {
 }
 
 /// Reads up to three digits of a signed exponent; more are left to the standard parser.
+#[inline]
 fn exponent(text: &[u8]) -> Option<(i32, usize)> {
+    // As Go prints them: a sign and two digits.
+    if let Some(&[sign @ (b'+' | b'-'), tens @ b'0'..=b'9', ones @ b'0'..=b'9', next]) =
+        text.first_chunk()
+        && !next.is_ascii_digit()
+    {
+        let exponent = i32::from(tens - b'0') * 10 + i32::from(ones - b'0');
+        return Some((if sign == b'-' { -exponent } else { exponent }, 3));
+    }
+    long_exponent(text)
+}
+
+#[cold]
+fn long_exponent(text: &[u8]) -> Option<(i32, usize)> {
     let signed = matches!(text.first(), Some(b'+' | b'-'));
     let mut at = usize::from(signed);
     let mut exponent = 0;
@@ -188,7 +284,7 @@ mod tests {
             ("1e-400", 0.0),
             ("9007199254740993", 9_007_199_254_740_992.0),
             ("18446744073709551615", 18_446_744_073_709_551_615.0),
-            ("184467440737095516150000", 1.844_674_407_370_955_2e23),
+            ("184467440737095516150000", 184_467_440_737_095_516_150_000.0),
             ("0.30000000000000004", 0.1 + 0.2),
             ("1.7976931348623157e308", f64::MAX),
             ("inf", f64::INFINITY),

@@ -82,22 +82,6 @@ pub(crate) fn value_start(body: &[u8], series_end: usize) -> Result<usize, Fault
     }
 }
 
-/// Reads value, timestamp, exemplar and the end of the line.
-#[inline]
-pub(crate) fn suffix(body: &[u8], at: usize) -> Result<Suffix, Fault> {
-    let rest = body.get(at..).unwrap_or_default();
-    if let Some((value, len)) = number::short_decimal(rest) {
-        if rest.get(len) == Some(&b'\n') {
-            return Ok(Suffix { value, at: None, end: at + len + 1 });
-        }
-        if rest.get(len) == Some(&b' ') {
-            return after_value(body, at + len, value);
-        }
-    }
-    let (value, end) = token(body, at, Kind::BadNumber)?;
-    after_value(body, end, value)
-}
-
 /// The number at `at`, which a space, a newline or the end of the body ends.
 fn token(body: &[u8], at: usize, kind: Kind) -> Result<(f64, usize), Fault> {
     let rest = body.get(at..).unwrap_or_default();
@@ -107,7 +91,8 @@ fn token(body: &[u8], at: usize, kind: Kind) -> Result<(f64, usize), Fault> {
     Ok((value, at + len))
 }
 
-fn after_value(body: &[u8], mut at: usize, value: f64) -> Result<Suffix, Fault> {
+/// Reads timestamp, exemplar and the end of the line.
+pub(crate) fn after_value(body: &[u8], mut at: usize, value: f64) -> Result<Suffix, Fault> {
     let mut stamp = None;
     if body.get(at) == Some(&b' ') && !at_exemplar(body, at) {
         let (seconds, end) = timestamp(body, at + 1)?;

@@ -1,22 +1,36 @@
 //! Byte scanning in wide steps, without unsafe code: fixed-size blocks compare as vectors.
 
 /// Bytes per step of [`common_prefix`].
-const WIDE: usize = 32;
+const WIDE: usize = 64;
+const HALF: usize = WIDE / 2;
 
 /// How many leading bytes of `a` and `b` are equal.
 #[inline]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "with one branch for both halves the compiler joins the vectors before it tests them"
+)]
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let (wide_a, _) = a.as_chunks::<WIDE>();
     let (wide_b, _) = b.as_chunks::<WIDE>();
     let mut at = 0;
     for (x, y) in wide_a.iter().zip(wide_b) {
-        if x != y {
+        let ([x0, x1], [y0, y1]) = (halves(x), halves(y));
+        if (x0 != y0) | (x1 != y1) {
             break;
         }
         at += WIDE;
     }
     let (rest_a, rest_b) = (a.get(at..).unwrap_or_default(), b.get(at..).unwrap_or_default());
     at + short_prefix(rest_a, rest_b)
+}
+
+#[inline]
+fn halves(block: &[u8; WIDE]) -> [&[u8; HALF]; 2] {
+    match block.as_chunks().0 {
+        [first, second] => [first, second],
+        _ => [&[0; HALF]; 2],
+    }
 }
 
 /// [`common_prefix`] for what is left: eight bytes at a time, then single ones.

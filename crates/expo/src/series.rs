@@ -39,30 +39,56 @@ enum Part<'a> {
     End,
 }
 
-fn is_name_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
+const START: u8 = 1;
+const INNER: u8 = 2;
+const COLON: u8 = 4;
+
+/// What part each byte may have in a bare name.
+const CLASSES: [u8; 256] = classes();
+
+#[expect(clippy::indexing_slicing, reason = "computed by the compiler, which checks it")]
+#[expect(clippy::cast_possible_truncation, reason = "the index is a byte")]
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => START | INNER,
+            b'0'..=b'9' => INNER,
+            b':' => COLON,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+fn is(byte: u8, classes: u8) -> bool {
+    CLASSES.get(usize::from(byte)).is_some_and(|class| class & classes != 0)
+}
+
+/// The end of a bare name that begins at `at`, of bytes of the class `more` besides the usual
+/// ones; `at` itself if there is none.
+fn name_end(text: &[u8], at: usize, more: u8) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    if !rest.first().is_some_and(|&byte| is(byte, START | more)) {
+        return at;
+    }
+    at + rest.iter().position(|&byte| !is(byte, INNER | more)).unwrap_or(rest.len())
 }
 
 /// The end of a bare metric name that begins at `at`; `at` itself if there is none.
 pub(crate) fn metric_name_end(text: &[u8], at: usize) -> usize {
-    let mut bytes = text.iter().skip(at).copied();
-    if !bytes.next().is_some_and(|byte| is_name_start(byte) || byte == b':') {
-        return at;
-    }
-    at + 1 + bytes.take_while(|&byte| is_name_byte(byte) || byte == b':').count()
+    name_end(text, at, COLON)
 }
 
-/// The length of the series at the start of `text`, judging nothing: exact for every series that
-/// [`check`] accepts, anything or nothing for others.
-pub(crate) fn extent(text: &[u8], format: Format) -> Option<usize> {
-    let name = metric_name_end(text, 0);
+/// The length of what is most likely the series at the start of `text`, judging nothing. If those
+/// bytes are a series that [`check`] accepts, then so would it accept them here.
+pub(crate) fn likely_len(text: &[u8], format: Format) -> Option<usize> {
+    let name = scan::find_either(text, b'{', b' ')?;
     let brace = if format == Format::Text { scan::skip_blanks(text, name) } else { name };
     if text.get(brace) != Some(&b'{') {
-        return (name > 0).then_some(name);
+        return Some(name);
     }
     let mut at = brace + 1;
     loop {
@@ -193,11 +219,10 @@ impl<'a> Lexer<'a> {
 
     fn bare_label_name(&mut self) -> Result<&'a [u8], Fault> {
         let start = self.at;
-        let mut bytes = self.text.iter().skip(start).copied();
-        if !bytes.next().is_some_and(is_name_start) {
+        self.at = name_end(self.text, start, 0);
+        if self.at == start {
             return Err(self.fault(Kind::ExpectedLabelName));
         }
-        self.at += 1 + bytes.take_while(|&byte| is_name_byte(byte)).count();
         Ok(self.slice(start, self.at))
     }
 

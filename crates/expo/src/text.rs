@@ -5,7 +5,7 @@ use narthex_model::MetricKind;
 use crate::fault::{Fault, ParseErrorKind as Kind};
 use crate::format::{Step, Suffix};
 use crate::metadata::Meta;
-use crate::{number, scan, series};
+use crate::{scan, series};
 
 /// Skips blank lines and comments.
 pub(crate) fn skip_meta<'a>(
@@ -97,32 +97,8 @@ pub(crate) fn value_start(body: &[u8], series_end: usize) -> Result<usize, Fault
     }
 }
 
-/// Reads value, timestamp and the end of the line.
-#[inline]
-pub(crate) fn suffix(body: &[u8], at: usize) -> Result<Suffix, Fault> {
-    let rest = body.get(at..).unwrap_or_default();
-    if let Some((value, len)) = number::short_decimal(rest) {
-        if rest.get(len) == Some(&b'\n') {
-            return Ok(Suffix { value, at: None, end: at + len + 1 });
-        }
-        if matches!(rest.get(len), Some(b' ' | b'\t')) {
-            return after_value(body, at + len, value);
-        }
-    }
-    long_suffix(body, at)
-}
-
-#[cold]
-fn long_suffix(body: &[u8], at: usize) -> Result<Suffix, Fault> {
-    let rest = body.get(at..).unwrap_or_default();
-    let ends = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'{');
-    let len = rest.iter().position(ends).unwrap_or(rest.len());
-    let token = rest.get(..len).unwrap_or_default();
-    let value = number::value(token).ok_or(Fault::new(at, Kind::BadNumber))?;
-    after_value(body, at + len, value)
-}
-
-fn after_value(body: &[u8], value_end: usize, value: f64) -> Result<Suffix, Fault> {
+/// Reads timestamp and end of the line.
+pub(crate) fn after_value(body: &[u8], value_end: usize, value: f64) -> Result<Suffix, Fault> {
     let mut at = scan::skip_blanks(body, value_end);
     let start = at;
     let mut stamp = 0i64;

@@ -34,7 +34,7 @@ pub(super) fn sample<'a>(
 ) -> Result<Sample<'a>, Fault> {
     let rest = body.get(at..).unwrap_or_default();
     let window = rest.get(..limits.line_bytes_max).unwrap_or(rest);
-    let mut text = series::extent(window, format).and_then(|len| window.get(..len));
+    let mut text = series::likely_len(window, format).and_then(|len| window.get(..len));
     let mut hash = text.map_or(0, |text| cache.hash(text));
     let mut checked = None;
     let known = text.is_some_and(|text| {

@@ -107,7 +107,7 @@ impl Layout {
         match format.skip_meta(&self.body, at, usize::MAX, &mut |_| {})? {
             Step::Sample(at) => {
                 let text = self.body.get(at..).unwrap_or_default();
-                format.value_start(&self.body, at + series::extent(text, format).unwrap_or(0))
+                format.value_start(&self.body, at + series::check(text, format)?.len)
             }
             Step::End(at) => Ok(at),
         }
@@ -123,7 +123,8 @@ impl Layout {
                 return;
             };
             let text = self.body.get(at..).unwrap_or_default();
-            *span = (offset(at), offset(series::extent(text, format).unwrap_or(0)));
+            // The body was accepted, so there is a series.
+            *span = (offset(at), offset(series::check(text, format).unwrap_or_default().len));
         });
         spans
     }

@@ -277,24 +277,24 @@ fn run(
     let stop = loop {
         let old_rest = old_body.get(old..).unwrap_or_default();
         let new_rest = body.get(new..).unwrap_or_default();
-        let mut equal = scan::common_prefix(old_rest, new_rest);
-        let ahead = lines.get_mut(line..).unwrap_or_default();
-        let mut differing = None;
-        for next in ahead {
-            if next.len() > equal {
-                differing = Some(next);
-                break;
+        let equal = scan::common_prefix(old_rest, new_rest);
+        let mut ahead = lines.get_mut(line..).unwrap_or_default().iter_mut();
+        let mut skipped = 0;
+        let differing = loop {
+            let Some(next) = ahead.next() else { break None };
+            if skipped + next.len() > equal {
+                break Some(next);
             }
-            equal -= next.len();
-            old += next.len();
-            new += next.len();
+            skipped += next.len();
             line += 1;
-        }
+        };
+        old += skipped;
+        new += skipped;
         let Some(next) = differing else {
             break if new == body.len() { Stop::Done } else { Stop::Differs };
         };
         let prefix = next.prefix as usize;
-        if equal < prefix {
+        if equal - skipped < prefix {
             break Stop::Differs;
         }
         let value_at = new + prefix;
