@@ -309,7 +309,7 @@ impl Index {
 /// Puts `number` into a rising list; at its end in all but replayed logs.
 fn insert_rising(list: &mut Vec<u32>, number: u32) {
     match list.last() {
-        Some(&last) if last >= number => {
+        Some(&highest) if highest >= number => {
             if let Err(at) = list.binary_search(&number) {
                 list.insert(at, number);
             }

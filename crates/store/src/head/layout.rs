@@ -225,16 +225,16 @@ impl Layout {
     /// Figures of the rows from `from` on.
     pub(crate) fn stats(&self, from: Timestamp) -> LayoutStats {
         let state = self.state.lock();
-        let mut stats = LayoutStats { dropped: state.dropped, ..LayoutStats::default() };
-        stats.bytes += (state.open.values.len() * size_of::<f64>()) as u64;
+        let mut found = LayoutStats { dropped: state.dropped, ..LayoutStats::default() };
+        found.bytes += (state.open.values.len() * size_of::<f64>()) as u64;
         for window in state.windows.iter().filter(|window| window.start >= from.0) {
-            stats.first.get_or_insert(window.first.at);
-            stats.first_seq.get_or_insert(window.first.seq);
-            stats.last = Some(window.last);
-            stats.chunks += state.columns.len() as u64;
-            stats.bytes += window.minis.iter().map(|mini| mini.heap_bytes() as u64).sum::<u64>();
+            found.first.get_or_insert(window.first.at);
+            found.first_seq.get_or_insert(window.first.seq);
+            found.last = Some(window.last);
+            found.chunks += state.columns.len() as u64;
+            found.bytes += window.minis.iter().map(|mini| mini.heap_bytes() as u64).sum::<u64>();
         }
-        stats
+        found
     }
 }
 

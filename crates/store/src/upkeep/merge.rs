@@ -9,9 +9,11 @@ use crate::{Error, Store};
 
 /// How many windows of one size make up one of the next.
 const FAN_IN: i64 = 3;
-/// A merged block covers at most this many windows: 18 h of 2 h windows, so that the retention
-/// still goes in small steps and a merge never takes long.
+/// A merged block covers at most this many windows: 18 h of 2 h windows, so that a merge never
+/// takes long.
 const WINDOWS_MAX: i64 = 9;
+/// And at most this share of the retention, so that what is too old goes in small steps.
+const RETENTION_SHARE: i64 = 10;
 
 impl Store {
     /// Merges the oldest blocks that fill a larger window together. A failure is counted and
@@ -42,9 +44,14 @@ impl Store {
     /// Positions of blocks that lie in one larger window which is past and not whole yet.
     fn mergeable(&self, blocks: &[Arc<Block>], chores: &Chores) -> Option<(usize, usize)> {
         let past = blocks.last()?.meta().window.end.0;
+        let age = self.retention.lock().age.map(|age| i64::try_from(age.as_millis()));
+        let span_max = age.map_or(i64::MAX, |age| age.unwrap_or(i64::MAX) / RETENTION_SHARE);
         let mut windows = FAN_IN;
         while windows <= WINDOWS_MAX {
             let span = self.head.window_ms.saturating_mul(windows);
+            if span > span_max {
+                return None;
+            }
             let parent = |block: &Block| block.meta().window.start.0.div_euclid(span);
             let mut from = 0;
             for group in blocks.chunk_by(|a, b| parent(a) == parent(b)) {
