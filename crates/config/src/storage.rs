@@ -1,0 +1,52 @@
+//! `storage`.
+
+use std::time::Duration;
+
+use crate::node::Node;
+use crate::read::Context;
+use crate::section::section;
+
+section! {
+    /// `storage`.
+    pub struct Storage as "config.StorageConfig" {
+        /// The store.
+        tsdb: Option<Tsdb>,
+        /// Exemplars.
+        exemplars: Option<Exemplars>,
+    }
+}
+
+section! {
+    /// `storage.tsdb`.
+    pub struct Tsdb as "config.plain", check check {
+        /// Always zero: samples out of order are not taken.
+        out_of_order_time_window: Duration,
+        /// How long data is kept; wins over the flags.
+        retention: Option<Retention>,
+    }
+}
+
+section! {
+    /// `storage.tsdb.retention`. Zero: the flags decide.
+    pub struct Retention as "config.TSDBRetentionConfig" {
+        /// The age of the oldest data.
+        time: Duration,
+        /// Most bytes on disk.
+        size: u64 [bytes],
+    }
+}
+
+section! {
+    /// `storage.exemplars`. Accepted; exemplars are not stored.
+    pub struct Exemplars as "config.ExemplarsConfig" {
+        /// Most exemplars.
+        max_exemplars: i64 = 100_000,
+    }
+}
+
+fn check(tsdb: &mut Tsdb, node: &Node, cx: &mut Context<'_>) {
+    if !tsdb.out_of_order_time_window.is_zero() {
+        let message = "samples out of order are not supported yet: expected 0s, or no such key";
+        cx.report_key(node, "out_of_order_time_window", message);
+    }
+}
