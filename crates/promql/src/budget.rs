@@ -1,0 +1,69 @@
+//! What a query may use: samples, bytes, time.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::options::Options;
+use crate::{Error, Stats};
+
+/// Steps of work between two looks at the clock.
+const CHECK_INTERVAL: u32 = 64;
+
+/// Counts what a query holds and stops it at its limits.
+#[derive(Debug)]
+pub(crate) struct Budget<'a> {
+    options: &'a Options,
+    deadline: Option<Duration>,
+    ticks: u32,
+    held: usize,
+    pub(crate) stats: Stats,
+}
+
+impl<'a> Budget<'a> {
+    pub(crate) fn new(options: &'a Options) -> Self {
+        let deadline = options.clock.as_ref().map(|clock| clock.monotonic() + options.timeout);
+        Self { options, deadline, ticks: 0, held: 0, stats: Stats::default() }
+    }
+
+    /// Says that `samples` more are held.
+    pub(crate) fn hold(&mut self, samples: usize) -> Result<(), Error> {
+        self.held = self.held.saturating_add(samples);
+        self.stats.samples_peak = self.stats.samples_peak.max(self.held as u64);
+        if self.held > self.options.max_samples {
+            return Err(Error::TooManySamples);
+        }
+        if self.held.saturating_mul(size_of::<f64>()) > self.options.memory_bytes_max {
+            return Err(Error::TooMuchMemory { max_bytes: self.options.memory_bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Says that `samples` are no longer held.
+    pub(crate) fn release(&mut self, samples: usize) {
+        self.held = self.held.saturating_sub(samples);
+    }
+
+    /// How many samples are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// To be called once per piece of work; stops the query when its time is over.
+    pub(crate) fn tick(&mut self) -> Result<(), Error> {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(CHECK_INTERVAL) { self.check() } else { Ok(()) }
+    }
+
+    /// Stops the query when its time is over or it was canceled.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.options.canceled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Error::Canceled);
+        }
+        match (&self.options.clock, self.deadline) {
+            (Some(clock), Some(deadline)) if clock.monotonic() > deadline => {
+                Err(Error::Timeout(self.options.timeout))
+            }
+            _ => Ok(()),
+        }
+    }
+}
