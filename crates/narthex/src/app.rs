@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use narthex_model::regex::Pattern;
-use narthex_model::{Clock, Timestamp};
+use narthex_model::{Clock, Labels, Timestamp};
 use narthex_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,6 +38,8 @@ pub enum Command {
 pub struct Shown {
     /// The file with defaults filled in and secrets masked.
     pub yaml: String,
+    /// Labels that go to other systems with every series.
+    pub external_labels: Labels,
 }
 
 /// Shared by the HTTP side, the main loop and the threads.
@@ -53,6 +55,8 @@ pub struct App {
     pub telemetry: Arc<Telemetry>,
     /// Where queries run.
     pub queries: QueryPool,
+    /// The most memory that one query may hold, in bytes.
+    pub query_bytes_max: usize,
     /// The configuration in force.
     pub config: ArcSwap<Shown>,
     /// Origins that browsers may call from.
@@ -89,6 +93,7 @@ impl App {
                 Arc::clone(&telemetry),
             ),
             started: clock.now(),
+            query_bytes_max: crate::memory::query_bytes_max(),
             config: ArcSwap::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
             parts: OnceLock::new(),

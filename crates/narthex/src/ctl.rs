@@ -1,5 +1,6 @@
 //! `narthex ctl`: what an operator, or a container's health check, asks without a shell.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -88,7 +89,7 @@ fn check_config(files: &[&str]) -> Outcome {
     for file in files {
         let settings = crate::settings::Settings::load(Path::new(file));
         settings.map_err(|e| format!("{text}Checking {file}\n  FAILED: {e}\n"))?;
-        text.push_str(&format!("Checking {file}\n SUCCESS: {file} is valid\n"));
+        let _ = writeln!(text, "Checking {file}\n SUCCESS: {file} is valid");
     }
     Ok(text)
 }

@@ -270,6 +270,11 @@ impl Values {
 }
 
 impl Flags {
+    /// Whether `--enable-feature` names this feature.
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.features.iter().any(|feature| feature == name)
+    }
+
     /// The retention in the words of `/api/v1/status/runtimeinfo`: `30d or 15GiB`.
     pub fn retention_text(&self) -> String {
         let mut parts = Vec::new();
@@ -295,7 +300,7 @@ fn external_url(text: &str) -> Result<String, Outcome> {
     if text.is_empty() {
         return Ok(String::new());
     }
-    let url = url::Url::parse(text).ok().filter(|url| url.has_host());
+    let url = url::Url::parse(text).ok().filter(url::Url::has_host);
     // The user's text is not echoed: it may hold a password.
     let url = url.ok_or_else(|| Outcome::Refused("parse external URL: invalid URL".to_owned()))?;
     Ok(url.as_str().trim_end_matches('/').to_owned())

@@ -92,7 +92,7 @@ impl QueryPool {
         let telemetry = Arc::clone(&self.telemetry);
         let thread = tokio::task::spawn_blocking(move || {
             // The slot stays taken until the job has really ended, even when nobody waits for it.
-            let _held = (slot, counted);
+            let _held = (counted, slot);
             let outcome = catch_unwind(AssertUnwindSafe(|| job(&ticket)));
             outcome.map_err(|panic| {
                 telemetry.engine.panics.fetch_add(1, Relaxed);

@@ -41,6 +41,14 @@ impl Source {
             None => Self::Builtin,
         }
     }
+
+    /// What relative names in the configuration are relative to.
+    pub fn base_dir(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            Self::Builtin => PathBuf::new(),
+        }
+    }
 }
 
 impl Settings {

@@ -6,6 +6,7 @@
 mod engine;
 mod http;
 mod process;
+mod remote;
 mod store;
 mod text;
 
@@ -15,6 +16,7 @@ use narthex_model::Timestamp;
 
 pub use engine::Engine;
 pub use http::Http;
+pub use remote::remote;
 pub use store::store;
 pub use text::{Histogram, Page};
 

@@ -12,7 +12,6 @@ mod page;
 pub mod params;
 pub mod reply;
 mod rules;
-mod series;
 pub mod server;
 mod status;
 mod write;
@@ -24,7 +23,6 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH,
@@ -44,7 +42,6 @@ pub type Answer = Result<reply::Reply, error::ApiError>;
 /// All routes, below the route prefix.
 pub fn router(app: &Arc<App>) -> Router {
     let api = Router::new()
-        .merge(series::routes())
         .merge(status::routes())
         .merge(rules::routes())
         .merge(write::routes());
@@ -56,7 +53,11 @@ pub fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed);
     let routes = match app.flags.route_prefix.as_str() {
         "" => routes,
-        prefix => Router::new().nest(prefix, routes).fallback(not_found),
+        prefix => Router::new()
+            .nest(prefix, routes)
+            .merge(page::outside(prefix))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed),
     };
     routes.layer(from_fn_with_state(Arc::clone(app), around)).with_state(Arc::clone(app))
 }

@@ -1,5 +1,7 @@
 //! The table itself, and the kinds of values in it.
 
+use std::fmt::Write as _;
+
 use narthex_model::time::{format_duration, parse_duration};
 
 /// What a flag's value is.
@@ -117,7 +119,7 @@ pub(super) fn format_bytes(bytes: u64) -> String {
         rest -= count << shift;
         if count > 0 {
             let unit = if name.is_empty() { "B".to_owned() } else { format!("{name}iB") };
-            out.push_str(&format!("{count}{unit}"));
+            let _ = write!(out, "{count}{unit}");
         }
     }
     if out.is_empty() { "0B".to_owned() } else { out }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{OriginalUri, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -36,6 +36,12 @@ pub(super) fn routes() -> Routes {
         .route("/metrics", get(metrics))
         .route("/version", get(version));
     OTHER_PAGES.iter().fold(routes, |routes, path| routes.route(path, get(to_home)))
+}
+
+/// What a route prefix needs outside of it: the page with the slash that its links need, and the
+/// way there from the root.
+pub(super) fn outside(prefix: &str) -> Routes {
+    Routes::new().route(&format!("{prefix}/"), get(home)).route("/", get(to_home))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
@@ -98,7 +104,10 @@ const LINKS: [&str; 10] = [
 ];
 
 /// A small page without scripts: a query form, the targets, links.
-async fn home(State(app): State<Arc<App>>) -> Response {
+async fn home(State(app): State<Arc<App>>, OriginalUri(uri): OriginalUri) -> Response {
+    if !uri.path().ends_with('/') {
+        return to_home(State(app)).await.into_response();
+    }
     let mut out = PAGE_HEAD.to_owned();
     let uptime = app.clock.now().millis() - app.started.millis();
     let uptime = std::time::Duration::from_secs(u64::try_from(uptime / 1000).unwrap_or(0));
@@ -106,11 +115,12 @@ async fn home(State(app): State<Arc<App>>) -> Response {
         out,
         "<p>Version {}, up {}, keeps {}.</p><form action=\"api/v1/query\">\
          <input name=\"query\" value=\"up\" aria-label=\"PromQL expression\"> \
-         <button>Query</button></form><h2>Links</h2><ul>",
+         <button>Query</button></form>",
         escape(crate::build::VERSION),
         format_duration(uptime),
         escape(&app.flags.retention_text()),
     );
+    out.push_str("<h2>Links</h2><ul>");
     for link in LINKS {
         let _ = write!(out, "<li><a href=\"{link}\">/{link}</a>");
     }

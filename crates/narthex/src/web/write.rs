@@ -25,9 +25,10 @@ pub(super) fn routes() -> Routes {
 /// Prometheus' answer when the flag is off, a plain word when it is on.
 fn off(app: &App, flag: &str, what: &str) -> Response {
     let on = app.flags.all.get(flag).is_some_and(|value| value == "true");
-    let text = match on {
-        true => format!("{what} is not supported by narthex yet"),
-        false => format!("{what} needs to be enabled with --{flag}"),
+    let text = if on {
+        format!("{what} is not supported by narthex yet")
+    } else {
+        format!("{what} needs to be enabled with --{flag}")
     };
     text_error(StatusCode::NOT_FOUND, &text)
 }
