@@ -29,6 +29,7 @@ mod definition;
 mod encode;
 mod frame;
 mod handle;
+mod inspect;
 mod number;
 mod outbox;
 mod player;
@@ -46,6 +47,7 @@ mod tests;
 
 pub use definition::{Ids, VERSION};
 pub use handle::WalHandle;
+pub use inspect::{Inspection, inspect};
 pub use player::Replay;
 pub use reader::RowReader;
 

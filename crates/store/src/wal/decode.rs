@@ -2,7 +2,7 @@
 
 use narthex_model::ABSENT;
 
-use super::encode::{Against, SET_BITMAP, SET_LIST};
+use super::encode::{Against, SET_BITMAP, SET_LIST, differing};
 use super::number::Predictor;
 use super::varint::Fields;
 use crate::{Column, RowBuf};
@@ -16,6 +16,7 @@ pub(super) struct Decoder {
     /// The row that was read last.
     last: Vec<f64>,
     columns: Vec<u32>,
+    differing: Vec<u64>,
 }
 
 impl Decoder {
@@ -77,12 +78,16 @@ impl Decoder {
     }
 
     fn note_changes(&mut self, out: &mut RowBuf) {
-        out.changed.clear();
         self.last.resize(out.values.len(), ABSENT);
-        for ((column, value), last) in (0..).zip(&out.values).zip(&mut self.last) {
-            if value.to_bits() != last.to_bits() {
-                *last = *value;
-                out.changed.push(Column(column));
+        self.differing.resize(out.values.len().div_ceil(64), 0);
+        differing(&out.values, &self.last, &mut self.differing);
+        self.last.copy_from_slice(&out.values);
+        out.changed.clear();
+        for (first, &word) in (0..).step_by(64).zip(&self.differing) {
+            let mut bits = word;
+            while bits != 0 {
+                out.changed.push(Column(first + bits.trailing_zeros()));
+                bits &= bits - 1;
             }
         }
     }

@@ -223,8 +223,8 @@ fn put_set(touched: &[u64], width: usize, count: usize, out: &mut [u8]) -> usize
     at + bitmap_bytes
 }
 
-/// Sets the bits of the columns whose value is not that of the base row; leaves no other set.
-fn differing(values: &[f64], base: &[f64], touched: &mut [u64]) {
+/// Sets the bits of the columns whose values differ by their bits; leaves no other set.
+pub(super) fn differing(values: &[f64], base: &[f64], touched: &mut [u64]) {
     for ((word, values), base) in touched.iter_mut().zip(values.chunks(64)).zip(base.chunks(64)) {
         *word = 0;
         for (bit, (value, base)) in values.iter().zip(base).enumerate() {

@@ -382,6 +382,117 @@ fn every_failing_call_is_survived() {
     }
 }
 
+/// Runs until `calls` calls were made, with a sync after every tenth row; returns how many rows
+/// were appended, and how many of them a sync has covered.
+fn run_until_stopped(fs: &SimFs) -> Option<(Vec<ToldRow>, usize)> {
+    let mut told = Told::default();
+    let arc: Arc<dyn Fs> = Arc::new(fs.clone());
+    let Ok(wal) = Wal::open(arc, 1_500, RowSeq(0), &mut told) else {
+        return None;
+    };
+    let mut bench = Bench { fs: fs.clone(), wal, told: Told::default(), last: BTreeMap::new() };
+    bench.columns(0, 5);
+    let mut synced = 0;
+    for turn in 0..40 {
+        if bench.wal.wants_roll() {
+            let refs: Vec<SeriesRef> = (1..=5).map(series).collect();
+            let begun = bench.wal.roll(Ids::default(), &mut |definitions| {
+                refs.iter().for_each(|&it| definitions.series(it, &labels(it.get())));
+                definitions.layout(LayoutRef(0), SourceRef(100));
+                definitions.columns(LayoutRef(0), 0, &refs);
+            });
+            if begun.is_err() {
+                break;
+            }
+        }
+        let values: Vec<f64> = (0..5).map(|column| value(column, turn)).collect();
+        if bench.row(0, i64::from(turn), &values, false).is_err() {
+            break;
+        }
+        if turn % 10 == 9 && bench.wal.handle().sync().is_ok() {
+            synced = bench.told.rows.len();
+        }
+    }
+    Some((bench.told.rows, synced))
+}
+
+#[test]
+fn stopped_at_any_call_the_log_keeps_what_it_promised() {
+    let fs = SimFs::new(9);
+    run_until_stopped(&fs).unwrap();
+    for call in 1..=fs.calls() {
+        let fs = SimFs::new(call);
+        fs.stop_at(call);
+        let Some((rows, synced)) = run_until_stopped(&fs) else {
+            continue;
+        };
+        let last = rows.last().map_or(0, |row| row.seq);
+        // The process dies: all that was appended is there. The power goes: all that was synced.
+        for (after, kept) in [(fs.kill(), rows.len()), (fs.crash(), synced)] {
+            let (_, told) = open(&after, 1_500);
+            assert!(told.rows.len() >= kept, "call {call}: {} of {kept}", told.rows.len());
+            assert!(told.rows.len() <= rows.len() + 1, "call {call}");
+            let wrong = told.rows.iter().zip(&rows).take(kept).any(|(a, b)| a != b);
+            assert!(!wrong, "call {call}");
+            // And once more, stopped in the middle of the recovery.
+            let again = after.kill();
+            again.stop_at(call % 7 + 1);
+            let _ = run_until_stopped(&again);
+            let (wal, told) = open(&again.kill(), 1_500);
+            assert!(told.rows.len() >= kept, "call {call}");
+            assert!(wal.seq_next > RowSeq(last), "call {call}");
+        }
+    }
+}
+
+#[test]
+fn writer_reader_and_upkeep_run_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn Fs> = Arc::new(crate::fs::DiskFs::new(dir.path()).unwrap());
+    let wal = Wal::open(fs, 20_000, RowSeq(0), &mut Told::default()).unwrap();
+    let handle = wal.handle();
+    let mut reader = handle.rows_after(RowSeq(0));
+    let last = BTreeMap::new();
+    let mut bench = Bench { fs: SimFs::new(1), wal, told: Told::default(), last };
+    std::thread::scope(|scope| {
+        scope.spawn(|| bench.run(3000));
+        let reading = scope.spawn(move || {
+            let (mut row, mut seen) = (RowBuf::default(), 0);
+            while seen + reader.lost() < 3000 {
+                if reader.next(&mut row).unwrap() {
+                    assert_eq!(row.seq, RowSeq(seen + reader.lost() + 1));
+                    seen += 1;
+                } else {
+                    std::thread::yield_now();
+                }
+            }
+            seen
+        });
+        while !reading.is_finished() {
+            handle.sync().unwrap();
+            let done = handle.last_seq();
+            handle.truncate_before(RowSeq(done.0.saturating_sub(300)), None, 0).unwrap();
+        }
+        assert!(reading.join().unwrap() > 0);
+    });
+    assert!(handle.stats().segments_removed > 0);
+}
+
+#[test]
+fn a_segment_can_be_looked_at_alone() {
+    let mut bench = Bench::new(1 << 20);
+    bench.run(30);
+    bench.wal.close().unwrap();
+    let bytes = bench.fs.read("wal/0000000001.wal").unwrap();
+    let mut rows = Vec::new();
+    let seen = inspect(1, &bytes, &mut |row| rows.push(ToldRow::new(row)));
+    assert_eq!(rows, bench.told.rows);
+    assert_eq!((seen.rows, seen.damaged, seen.torn_bytes, seen.ended), (30, 0, 0, true));
+    let cut = inspect(1, &bytes[..bytes.len() - 1], &mut |_| {});
+    assert_eq!((cut.rows, cut.torn_bytes, cut.ended), (30, 23, false));
+    assert_eq!(inspect(2, &bytes, &mut |_| {}).records, 0);
+}
+
 #[test]
 fn a_reader_follows_the_writer_and_starts_anywhere() {
     let mut bench = Bench::new(6_000);
