@@ -1,5 +1,7 @@
 //! The ready form of one HTTP client configuration.
 
+mod configured;
+
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};

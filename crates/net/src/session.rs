@@ -1,6 +1,7 @@
 //! One target's conversation: requests, one after another, over a kept-alive connection.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -74,7 +75,9 @@ pub struct Session {
     /// `Authorization` that the address carries.
     userinfo: Option<HeaderValue>,
     /// Idle connections: to the address itself, and to where it redirects.
-    idle: Vec<(Origin, Conn)>,
+    idle: Vec<(Arc<Origin>, Conn)>,
+    /// The request's first hop, made once.
+    home: Option<Hop>,
     /// The head of the request being sent.
     out: Vec<u8>,
     /// The compressed body, while it is read.
@@ -91,9 +94,10 @@ struct Origin {
 }
 
 /// One request on the way of a redirected one.
+#[derive(Debug)]
 struct Hop {
     url: Url,
-    origin: Origin,
+    origin: Arc<Origin>,
     method: Method,
     with_body: bool,
     /// Whether this is still the host that the credentials are meant for.
@@ -111,6 +115,7 @@ impl Session {
             url,
             userinfo,
             idle: Vec::new(),
+            home: None,
             out: Vec::new(),
             wire: Vec::new(),
             reading_body: false,
@@ -145,8 +150,14 @@ impl Session {
     }
 
     async fn follow(&mut self, request: &Request<'_>, body: &mut Vec<u8>) -> Result<Head, Error> {
-        let mut hop = Hop::first(&self.url, &request.method)
-            .map_err(|failure| failed(&request.method, &self.url, failure))?;
+        let mut hop = match self.home.take() {
+            Some(home) => home,
+            None => Hop::first(&self.url)
+                .map_err(|failure| failed(&request.method, &self.url, failure))?,
+        };
+        hop.method.clone_from(&request.method);
+        // Only the hop that starts at the session's own address is kept.
+        let mut home = true;
         for _ in 0..=REDIRECTS_MAX {
             let (mut conn, raw) = self.ask(&hop, request, body).await?;
             let next = if self.client.follows_redirects() { hop.next(&raw) } else { None };
@@ -156,9 +167,14 @@ impl Session {
                     self.keep(hop.origin, conn);
                 }
                 hop = next.map_err(|failure| failed(&hop.method, &hop.url, failure))?;
+                home = false;
                 continue;
             }
-            return self.receive(hop.origin, conn, raw, request, body).await;
+            let origin = Arc::clone(&hop.origin);
+            if home {
+                self.home = Some(hop);
+            }
+            return self.receive(origin, conn, raw, request, body).await;
         }
         Err(failed(&request.method, &hop.url, Failure::Redirects(REDIRECTS_MAX)))
     }
@@ -166,7 +182,7 @@ impl Session {
     /// Reads and decodes the body behind `raw`.
     async fn receive(
         &mut self,
-        origin: Origin,
+        origin: Arc<Origin>,
         mut conn: Conn,
         raw: RawHead,
         request: &Request<'_>,
@@ -180,6 +196,8 @@ impl Session {
         let delimited = raw.framing != crate::conn::Framing::UntilClose;
         match raw.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"" | b"identity") => {}
+            // An answer without a body is not compressed, whatever it says.
+            Some(_) if body.is_empty() => {}
             Some(b"gzip" | b"x-gzip") => {
                 std::mem::swap(body, &mut self.wire);
                 body.clear();
@@ -287,11 +305,11 @@ impl Session {
     }
 
     fn take(&mut self, origin: &Origin) -> Option<Conn> {
-        let at = self.idle.iter().position(|(idle, _)| idle == origin)?;
+        let at = self.idle.iter().position(|(idle, _)| **idle == *origin)?;
         Some(self.idle.swap_remove(at).1)
     }
 
-    fn keep(&mut self, origin: Origin, mut conn: Conn) {
+    fn keep(&mut self, origin: Arc<Origin>, mut conn: Conn) {
         conn.used = true;
         if self.idle.len() >= IDLE_MAX {
             self.idle.remove(0);
@@ -301,9 +319,9 @@ impl Session {
 }
 
 impl Hop {
-    fn first(url: &Url, method: &Method) -> Result<Self, Failure> {
-        let origin = Origin::new(url)?;
-        let method = method.clone();
+    fn first(url: &Url) -> Result<Self, Failure> {
+        let origin = Arc::new(Origin::new(url)?);
+        let method = Method::GET;
         Ok(Self { url: url.clone(), origin, method, with_body: true, trusted: true })
     }
 
@@ -328,7 +346,7 @@ impl Hop {
         let _ = url.set_password(None);
         url.set_fragment(None);
         let origin = match Origin::new(&url) {
-            Ok(origin) => origin,
+            Ok(origin) => Arc::new(origin),
             Err(failure) => return Some(Err(failure)),
         };
         // ORDER: once untrusted, always untrusted: coming back must not bring the secrets back
