@@ -21,4 +21,10 @@ pub enum Error {
         /// The header's name.
         header: String,
     },
+    /// There is no address.
+    #[error("remote write {name:?}: no url")]
+    NoUrl {
+        /// The queue.
+        name: String,
+    },
 }

@@ -34,6 +34,14 @@ pub(crate) struct Source<'a> {
     pub(crate) prepare: &'a Prepare,
 }
 
+/// A row on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passing<'a> {
+    pub(crate) layout: LayoutRef,
+    pub(crate) at: TimeBytes,
+    pub(crate) values: &'a [f64],
+}
+
 /// One layout's columns as they are sent.
 #[derive(Debug, Default)]
 pub(crate) struct Outline {
@@ -111,10 +119,10 @@ impl Prepare {
     /// The labels that are sent for `labels`, left in `builder`; `false` when nothing is.
     fn apply(&self, labels: &Labels, builder: &mut LabelsBuilder) -> bool {
         builder.clear();
-        for (name, value) in labels.iter() {
+        for (name, value) in labels {
             builder.set(name, value);
         }
-        for (name, value) in self.external.iter() {
+        for (name, value) in &self.external {
             if builder.get(name).is_none() {
                 builder.set(name, value);
             }
@@ -209,10 +217,8 @@ impl Segment {
     /// many samples they are, and the length of what they stand for.
     pub(crate) fn put(
         &mut self,
-        layout: LayoutRef,
-        values: &[f64],
+        row: &Passing<'_>,
         mask: u64,
-        at: &TimeBytes,
         source: Source<'_>,
         encoder: &mut Encoder,
         out: &mut Vec<u8>,
@@ -226,36 +232,33 @@ impl Segment {
                 self.steady_needed = (self.steady_needed * 2).min(STEADY_ROWS_MAX);
             }
         }
-        self.template.take_if(|template| !template.fits(at));
+        self.template.take_if(|template| !template.fits(&row.at));
         if self.template.is_none() {
-            self.write_raw(layout, values, at, source, encoder);
+            self.write_raw(row, source, encoder);
             if self.steady < self.steady_needed {
                 return (encoder.values.len(), encoder.compress(out));
             }
-            self.template = Some(encoder.maker.make(&encoder.raw, &encoder.values, at.len()));
+            self.template = Some(encoder.maker.make(&encoder.raw, &encoder.values, row.at.len()));
             self.blocks = None;
         }
-        let (mask, values) = (self.mask, self.slice(values));
+        let (mask, values) = (self.mask, self.slice(row.values));
         let Some(template) = &self.template else { return (0, 0) };
         if mask.count_ones() as usize == values.len() {
-            template.put(out, at, values.iter().copied());
+            template.put(out, &row.at, values.iter().copied());
         } else {
-            template.put(out, at, columns(mask).filter_map(|column| values.get(column).copied()));
+            template.put(
+                out,
+                &row.at,
+                columns(mask).filter_map(|column| values.get(column).copied()),
+            );
         }
         (mask.count_ones() as usize, template.raw_len())
     }
 
     /// Encodes the samples in `self.mask` into `encoder.raw`.
-    fn write_raw(
-        &mut self,
-        layout: LayoutRef,
-        values: &[f64],
-        at: &TimeBytes,
-        source: Source<'_>,
-        encoder: &mut Encoder,
-    ) {
+    fn write_raw(&mut self, row: &Passing<'_>, source: Source<'_>, encoder: &mut Encoder) {
         if self.blocks.is_none() {
-            let series = source.store.layout(layout);
+            let series = source.store.layout(row.layout);
             let series =
                 series.as_deref().and_then(|all| all.get(self.start..self.start + self.len));
             let made = Self::new(self.start, self.len, series.unwrap_or_default(), source, encoder);
@@ -266,7 +269,7 @@ impl Segment {
             self.mask &= made.kept;
         }
         let Some(blocks) = &self.blocks else { return };
-        let values = self.slice(values);
+        let values = self.slice(row.values);
         encoder.raw.clear();
         encoder.values.clear();
         for column in columns(self.mask) {
@@ -276,8 +279,8 @@ impl Segment {
             };
             let block = blocks.ends.get(column).and_then(|&end| blocks.bytes.get(start..end));
             if let (Some(block), Some(&value)) = (block, values.get(column)) {
-                put_series(&mut encoder.raw, block, value, at);
-                encoder.values.push(encoder.raw.len() - value_offset_from_end(at));
+                put_series(&mut encoder.raw, block, value, &row.at);
+                encoder.values.push(encoder.raw.len() - value_offset_from_end(&row.at));
             }
         }
     }
@@ -317,3 +320,6 @@ fn columns(mut mask: u64) -> impl Iterator<Item = usize> {
         Some(column)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,13 +13,16 @@ mod batch;
 mod encode;
 mod error;
 mod layout;
+mod manager;
 pub mod metadata;
 pub mod proto;
 mod queue;
 mod retry;
+mod spec;
 pub mod stats;
 mod template;
 
 pub use error::Error;
+pub use manager::Manager;
 pub use metadata::MetadataSource;
 pub use stats::QueueStats;

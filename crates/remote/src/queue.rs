@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::encode::TimeBytes;
-use crate::layout::{Encoder, Outline, Prepare, SEGMENT_COLUMNS_MAX, Source};
+use crate::layout::{Encoder, Outline, Passing, Prepare, SEGMENT_COLUMNS_MAX, Source};
 use crate::metadata::MetadataSource;
 use crate::stats::{Counters, add};
 
@@ -263,7 +263,8 @@ impl Queue {
         let segment_columns_max = settings.samples_max.clamp(1, SEGMENT_COLUMNS_MAX);
         known.outline.grow(row.layout, row.values.len(), segment_columns_max, source, encoder);
         let too_old = settings.is_too_old(row.at, &**clock);
-        let at = TimeBytes::new(row.at);
+        let passing =
+            Passing { layout: row.layout, at: TimeBytes::new(row.at), values: &row.values };
         let from = self.resume.unwrap_or(0);
         for (index, segment) in known.outline.segments.iter_mut().enumerate().skip(from) {
             let share = segment.share(&row.values);
@@ -285,7 +286,7 @@ impl Queue {
                 self.batch_since = now;
             }
             let (samples, raw_len) =
-                segment.put(row.layout, &row.values, share.mask, &at, source, encoder, batch.out());
+                segment.put(&passing, share.mask, source, encoder, batch.out());
             batch.close_part(raw_len, samples, row.at);
         }
         batch.complete = row.seq;

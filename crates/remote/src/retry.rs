@@ -39,12 +39,11 @@ pub(crate) fn judge(
 /// The wait in `Retry-After`: seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let wait_ms = http_date(text)?.millis().saturating_sub(now.millis());
-            Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))
-        }
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let wait_ms = http_date(text)?.millis().saturating_sub(now.millis());
+        Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))
     };
     Some(wait.min(RETRY_AFTER_MAX))
 }

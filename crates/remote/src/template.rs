@@ -188,10 +188,10 @@ impl TemplateMaker {
                 }
                 template.elements.push(0);
             } else if symbol >= TIME_SYMBOL {
-                template.times.push((offset, (symbol - TIME_SYMBOL) as u8));
+                template.times.push((offset, low_byte(symbol - TIME_SYMBOL)));
                 template.elements.push(0);
             } else {
-                template.elements.push(symbol as u8);
+                template.elements.push(low_byte(symbol));
             }
         }
     }
@@ -205,11 +205,17 @@ fn hash(symbols: &[u32]) -> Option<usize> {
     Some((mixed >> (32 - TABLE_BITS)) as usize)
 }
 
+/// The byte that a symbol below 256 stands for.
+fn low_byte(symbol: u32) -> u8 {
+    let [low, ..] = symbol.to_le_bytes();
+    low
+}
+
 /// Appends the tag of a literal of `len` bytes, at least one.
 fn put_literal_tag(out: &mut Vec<u8>, len: usize) {
     let [a, b, c, d, ..] = (len - 1).to_le_bytes();
     match len - 1 {
-        short @ 0..60 => out.push((short as u8) << 2),
+        0..60 => out.push(a << 2),
         60..=0xff => out.extend_from_slice(&[60 << 2, a]),
         0x100..=0xffff => out.extend_from_slice(&[61 << 2, a, b]),
         0x1_0000..=0xff_ffff => out.extend_from_slice(&[62 << 2, a, b, c]),
@@ -222,12 +228,14 @@ fn put_copy(out: &mut Vec<u8>, mut len: usize, distance: usize) {
     let [low, high, ..] = distance.to_le_bytes();
     while len > 0 {
         if (4..12).contains(&len) && distance < 2048 {
-            out.extend_from_slice(&[high << 5 | ((len - 4) as u8) << 2 | 1, low]);
+            let [short, ..] = (len - 4).to_le_bytes();
+            out.extend_from_slice(&[high << 5 | short << 2 | 1, low]);
             return;
         }
         // A rest of one to three bytes would need a copy as long as one of 64.
         let take = if len > 64 && len < 68 { 60 } else { len.min(64) };
-        out.extend_from_slice(&[((take - 1) as u8) << 2 | 2, low, high]);
+        let [short, ..] = (take - 1).to_le_bytes();
+        out.extend_from_slice(&[short << 2 | 2, low, high]);
         len -= take;
     }
 }

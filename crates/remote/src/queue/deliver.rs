@@ -53,7 +53,8 @@ impl Queue {
         let may_split = Instant::now() >= self.split_after;
         let mut splits_left = if may_split { SPLITS_MAX } else { 0 };
         let mut accepted = false;
-        let mut todo = vec![0..self.batch.parts_len()];
+        let all = 0..self.batch.parts_len();
+        let mut todo = Vec::from([all]);
         while let Some(range) = todo.pop() {
             let can_split = splits_left > 0 && range.len() > 1;
             match self.deliver(range.clone(), can_split, stop).await {

@@ -1,3 +1,5 @@
+#![expect(clippy::cast_precision_loss, reason = "small numbers")]
+
 use std::collections::{BTreeMap, VecDeque};
 
 use narthex_model::{ABSENT, Labels, Metadata, MetricKind, STALE, relabel};
