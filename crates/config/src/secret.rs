@@ -50,11 +50,13 @@ impl Drop for Secret {
 
 impl Value for Secret {
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        let Yaml::Scalar { text, .. } = &node.value else {
-            cx.expected(node, "a string");
-            return None;
-        };
-        Some(Self(text.clone()))
+        match &node.value {
+            Yaml::Scalar { text, .. } => Some(Self(text.clone())),
+            _ => {
+                cx.expected(node, "a string");
+                None
+            }
+        }
     }
 
     fn write(&self) -> Out {

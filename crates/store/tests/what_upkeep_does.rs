@@ -1,5 +1,4 @@
 //! Upkeep seals, merges, forgets and shortens, and no reader notices.
-#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +25,8 @@ impl Bench {
         Self::on(SimFs::new(7), options)
     }
 
-    fn on(fs: SimFs, mut options: Options) -> Self {
-        options.window_ms = WINDOW_MS;
+    fn on(fs: SimFs, options: Options) -> Self {
+        let options = Options { window_ms: WINDOW_MS, ..options };
         let clock = Arc::new(HandClock::new(Timestamp(0)));
         let (store, mut writer) =
             narthex_store::open(Arc::new(fs.clone()), Arc::clone(&clock) as _, options).unwrap();
