@@ -208,7 +208,7 @@ impl Wal {
             segment_next: outcome.segment_next,
             seq_reached: outcome.seq_reached,
             seq_next,
-            last_at: Timestamp(0),
+            last_at: outcome.last_at,
             encoders: BTreeMap::new(),
             pending: Definitions::default(),
             outbox: Outbox::default(),
@@ -240,9 +240,9 @@ impl Wal {
         full || self.shared.sync_failed.load(Ordering::Acquire)
     }
 
-    /// Begins a new segment, whose names and head are durable when this returns. `define` gives
-    /// all definitions in use, those still pending included; it is called twice and must give the
-    /// same both times. On an error the segment before is used further.
+    /// Begins a new segment, whose name and head are durable when this returns. `define` gives all
+    /// definitions in use, those still pending included; they are held in memory meanwhile, about
+    /// as many bytes as the labels have. On an error the segment before is used further.
     pub fn roll(
         &mut self,
         ids: Ids,

@@ -60,6 +60,7 @@ pub(super) struct Player {
     /// The place that the next row should have; `None` before anything is known.
     expected: Option<RowSeq>,
     lost: u64,
+    last_at: Timestamp,
     series: Vec<SeriesRef>,
 }
 
@@ -93,6 +94,11 @@ impl Player {
     /// The place after the last row.
     pub(super) fn reached(&self) -> RowSeq {
         self.expected.unwrap_or(RowSeq(1))
+    }
+
+    /// The time of the last row.
+    pub(super) fn last_at(&self) -> Timestamp {
+        self.last_at
     }
 
     /// Takes a record. A row is left in `row`; all else is told to `replay`.
@@ -188,6 +194,7 @@ impl Player {
         let expected = self.expected.unwrap_or(row.seq);
         self.lost += row.seq.0.saturating_sub(expected.0);
         self.expected = Some(expected.max(row.seq.next()));
+        self.last_at = row.at;
         // A row from a copy that was written long after it comes too late to be handed on.
         Some(if row.seq < expected { Played::Other } else { Played::Row })
     }

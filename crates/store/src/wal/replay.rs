@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 
+use narthex_model::Timestamp;
+
 use super::player::{Played, Player, Replay};
 use super::scan::Scanner;
 use super::segment::{self, DIR, Segment};
@@ -18,6 +20,8 @@ pub(super) struct Outcome {
     /// The first place that no lost row can have had.
     pub(super) seq_free: RowSeq,
     pub(super) segment_next: u64,
+    /// The time of the last row.
+    pub(super) last_at: Timestamp,
     pub(super) corruptions: u64,
     pub(super) rows_lost: u64,
 }
@@ -42,6 +46,7 @@ pub(super) fn replay(fs: &dyn Fs, replay: &mut dyn Replay) -> io::Result<Outcome
         seq_reached: RowSeq(1),
         seq_free: RowSeq(1),
         segment_next: numbers.last().map_or(1, |last| last.saturating_add(1)),
+        last_at: Timestamp(0),
         corruptions: 0,
         rows_lost: 0,
     };
@@ -68,6 +73,7 @@ pub(super) fn replay(fs: &dyn Fs, replay: &mut dyn Replay) -> io::Result<Outcome
             closed: true,
         });
     }
+    outcome.last_at = player.last_at();
     outcome.rows_lost = player.lost();
     outcome.seq_reached = player.reached();
     outcome.seq_free = outcome.seq_free.max(outcome.seq_reached);

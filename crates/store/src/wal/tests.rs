@@ -397,7 +397,9 @@ fn run_until_stopped(fs: &SimFs) -> Option<(Vec<ToldRow>, usize)> {
         if bench.wal.wants_roll() {
             let refs: Vec<SeriesRef> = (1..=5).map(series).collect();
             let begun = bench.wal.roll(Ids::default(), &mut |definitions| {
-                refs.iter().for_each(|&it| definitions.series(it, &labels(it.get())));
+                for &it in &refs {
+                    definitions.series(it, &labels(it.get()));
+                }
                 definitions.layout(LayoutRef(0), SourceRef(100));
                 definitions.columns(LayoutRef(0), 0, &refs);
             });
