@@ -43,7 +43,8 @@ fn main() -> ExitCode {
 fn scripts(path: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(path) else { return found.push(path.to_owned()) };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<PathBuf> = paths.filter(|p| p.extension() == Some("test".as_ref())).collect();
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|p| p.extension() == Some("test".as_ref())).collect();
     paths.sort();
     found.extend(paths);
 }

@@ -16,6 +16,8 @@ mod error;
 mod options;
 mod output;
 pub mod plan;
+#[cfg(feature = "script")]
+pub mod script;
 
 pub use error::{Error, ErrorKind};
 pub use options::Options;

@@ -132,8 +132,9 @@ fn vector(eval: &Eval, at: i64, found: &[(Labels, Sample)]) -> Result<(), String
             return Err(format!("the order is {order:?}"));
         }
     }
-    let found = found.iter().map(|(labels, sample)| (labels, vec![(at, sample.value)])).collect();
-    same_series(expected_points(eval, at, 1), found)
+    let pair = |(labels, sample): &'_ (Labels, Sample)| (labels.clone(), vec![(at, sample.value)]);
+    let found: Vec<(Labels, Points)> = found.iter().map(pair).collect();
+    same_series(&expected_points(eval, at, 1), &found)
 }
 
 fn range(eval: &Eval, start: i64, end: i64, step: i64, value: &Value) -> Result<(), String> {
@@ -143,14 +144,15 @@ fn range(eval: &Eval, start: i64, end: i64, step: i64, value: &Value) -> Result<
     let points = |series: &crate::Series| -> Points {
         series.times.iter().map(|at| at.0).zip(series.values.iter().copied()).collect()
     };
-    let found = found.iter().map(|series| (&series.labels, points(series))).collect();
+    let pair = |series: &crate::Series| (series.labels.clone(), points(series));
+    let found: Vec<(Labels, Points)> = found.iter().map(pair).collect();
     let mut expected = expected_points(eval, start, step);
     if let Some(scalar) = eval.scalar {
         let steps = (end - start) / step.max(1);
         let points = (0..=steps).map(|n| (start + n * step, scalar)).collect();
         expected.push((Labels::empty(), points));
     }
-    same_series(expected, found)
+    same_series(&expected, &found)
 }
 
 fn expected_points(eval: &Eval, start: i64, step: i64) -> Vec<(Labels, Points)> {
@@ -164,12 +166,9 @@ fn expected_points(eval: &Eval, start: i64, step: i64) -> Vec<(Labels, Points)> 
     eval.expected.iter().map(|(labels, slots)| (labels.clone(), points(slots))).collect()
 }
 
-fn same_series(
-    expected: Vec<(Labels, Points)>,
-    found: Vec<(&Labels, Points)>,
-) -> Result<(), String> {
-    for (labels, points) in &expected {
-        let Some((_, got)) = found.iter().find(|(have, _)| *have == labels) else {
+fn same_series(expected: &[(Labels, Points)], found: &[(Labels, Points)]) -> Result<(), String> {
+    for (labels, points) in expected {
+        let Some((_, got)) = found.iter().find(|(have, _)| have == labels) else {
             return Err(format!("{labels} is missing; there are {found:?}"));
         };
         let same = got.len() == points.len()
@@ -178,7 +177,7 @@ fn same_series(
             return Err(format!("{labels} is {got:?} instead of {points:?}"));
         }
     }
-    match found.iter().find(|(labels, _)| !expected.iter().any(|(have, _)| have == *labels)) {
+    match found.iter().find(|(labels, _)| !expected.iter().any(|(have, _)| have == labels)) {
         Some((labels, points)) => Err(format!("{labels} {points:?} is not expected")),
         None if found.len() != expected.len() => Err("a series stands twice".to_owned()),
         None => Ok(()),
@@ -196,18 +195,18 @@ fn as_range(world: &mut World, eval: &Eval, plan: &Plan, at: i64) -> Result<(), 
     let Value::Matrix(series) = &output.value else {
         return Err(in_range(format!("unexpected value: {:?}", output.value)));
     };
-    let mut found: Vec<(&Labels, Points)> = Vec::new();
+    let mut found: Vec<(Labels, Points)> = Vec::new();
     for series in series {
         let mut points = series.times.iter().zip(&series.values);
         if let Some((_, value)) = points.find(|(time, _)| time.0 == at) {
-            found.push((&series.labels, vec![(at, *value)]));
+            found.push((series.labels.clone(), vec![(at, *value)]));
         }
     }
     let mut expected = expected_points(eval, at, 1);
     if let Some(scalar) = eval.scalar {
         expected.push((Labels::empty(), vec![(at, scalar)]));
     }
-    same_series(expected, found).map_err(in_range)
+    same_series(&expected, &found).map_err(in_range)
 }
 
 fn same_value(expected: f64, found: f64) -> Result<(), String> {

@@ -131,12 +131,7 @@ fn load(
     Ok(load)
 }
 
-fn eval(
-    word: &str,
-    rest: &str,
-    line: usize,
-    lines: &mut Lines<'_>,
-) -> Result<Eval, ScriptError> {
+fn eval(word: &str, rest: &str, line: usize, lines: &mut Lines<'_>) -> Result<Eval, ScriptError> {
     let (when, query) = when(rest).map_err(|e| error(line, e))?;
     let mut eval = Eval {
         line,

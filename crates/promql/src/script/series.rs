@@ -35,13 +35,12 @@ fn pairs<'a>(text: &'a str, builder: &mut LabelsBuilder) -> Result<&'a str, Stri
         if let Some(after) = rest.strip_prefix('}') {
             return Ok(after);
         }
-        let (name, after) = match rest.starts_with(['"', '\'', '`']) {
-            true => quoted(rest)?,
-            false => {
-                let end = rest.find(|c: char| c == '=' || c.is_whitespace());
-                let (name, after) = rest.split_at(end.ok_or("a label without a value")?);
-                (name.to_owned(), after)
-            }
+        let (name, after) = if rest.starts_with(['"', '\'', '`']) {
+            quoted(rest)?
+        } else {
+            let end = rest.find(|c: char| c == '=' || c.is_whitespace());
+            let (name, after) = rest.split_at(end.ok_or("a label without a value")?);
+            (name.to_owned(), after)
         };
         rest = after.trim_start();
         match rest.strip_prefix('=') {
