@@ -93,7 +93,7 @@ impl Manager {
             let store = Arc::clone(&self.store);
             tokio::spawn(async move {
                 let cursor = old.cursor.clone();
-                old.end(HANDOVER).await;
+                old.end(Arc::clone(&store), HANDOVER).await;
                 store.drop_cursor(&cursor);
             });
         }
@@ -120,10 +120,11 @@ impl Manager {
             metadata: self.metadata.clone(),
         };
         let queue = Queue::new(spec.settings, links);
+        let store = Arc::clone(&self.store);
         let task = tokio::spawn(async move {
             // ORDER: the old queue saves its place before the new one looks for it.
             if let Some(old) = old {
-                old.end(HANDOVER).await;
+                old.end(store, HANDOVER).await;
             }
             queue.run(start, stopped).await;
         });
@@ -134,11 +135,15 @@ impl Manager {
     /// The figures of all queues, in the order of the configuration.
     pub fn stats(&self) -> Vec<QueueStats> {
         let last = self.store.last_seq();
+        // A queue that waits for its receiver reads nothing: how far it is behind shows against
+        // the newest row of the store.
+        let newest = self.store.stats().head_range.map(|range| range.end);
         let running = self.running.lock();
         let stats = running.iter().map(|queue| {
             let mut stats = queue.fixed.clone();
             queue.counters.fill(&mut stats);
             let acked = queue.counters.acked_seq.load(Ordering::Relaxed);
+            stats.highest = stats.highest.max(newest);
             stats.rows_behind = last.0.saturating_sub(acked);
             stats
         });
@@ -152,8 +157,8 @@ impl Manager {
         for queue in &running {
             queue.stop.send_replace(true);
         }
-        let ends: Vec<_> =
-            running.into_iter().map(|queue| tokio::spawn(queue.end(patience))).collect();
+        let end = |queue: Running| tokio::spawn(queue.end(Arc::clone(&self.store), patience));
+        let ends: Vec<_> = running.into_iter().map(end).collect();
         for end in ends {
             // The task only waits; that it was cancelled with the runtime is an end as well.
             let _ = end.await;
@@ -163,12 +168,23 @@ impl Manager {
 
 impl Running {
     /// Tells the queue to end, and waits until it has, or cancels it.
-    async fn end(mut self, patience: Duration) {
+    async fn end(mut self, store: Arc<Store>, patience: Duration) {
         self.stop.send_replace(true);
-        if tokio::time::timeout(patience, &mut self.task).await.is_err() {
-            self.task.abort();
-            // Its end is what is waited for, not how it came to it.
-            let _ = self.task.await;
+        if tokio::time::timeout(patience, &mut self.task).await.is_ok() {
+            return;
+        }
+        self.task.abort();
+        // Its end is what is waited for, not how it came to it.
+        let _ = self.task.await;
+        // What it could not save itself any more; a queue that never began has no place.
+        let place = RowSeq(self.counters.acked_seq.load(Ordering::Relaxed));
+        if let Some(saved) = store.cursor(&self.cursor).filter(|&saved| saved < place) {
+            let cursor = self.cursor;
+            let saving = tokio::task::spawn_blocking(move || store.save_cursor(&cursor, place));
+            if !matches!(saving.await, Ok(Ok(()))) {
+                let behind = place.0 - saved.0;
+                tracing::warn!(behind, "a queue's place was not saved: rows will be sent twice");
+            }
         }
     }
 }

@@ -46,7 +46,8 @@ pub struct QueueStats {
     pub metadata_bytes: u64,
     /// Newest time accepted by the receiver (`queue_highest_sent_timestamp_seconds`).
     pub highest_sent: Option<Timestamp>,
-    /// Newest time that came to the queue (`queue_highest_timestamp_seconds`).
+    /// Newest time in the store (`queue_highest_timestamp_seconds`; the greatest of all queues is
+    /// `highest_timestamp_in_seconds`).
     pub highest: Option<Timestamp>,
     /// Requests at a time (`shards`, `shards_desired`): order asks for one.
     pub shards: u64,

@@ -470,3 +470,78 @@ async fn sends_metadata_now_and_then() {
     stop.send_replace(true);
     task.await.unwrap();
 }
+
+/// The cost of the way from the log to the socket, in CPU time of this thread.
+#[test]
+#[ignore = "a measurement"]
+fn costs() {
+    let receiver = narthex_testkit::background::Background::start().unwrap();
+    let address = receiver.run(async {
+        let receiver = narthex_testkit::receiver::Receiver::start(0, false).await.unwrap();
+        let address = receiver.address();
+        std::mem::forget(receiver);
+        address
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let fs = Arc::new(narthex_store::fs::DiskFs::new(dir.path()).unwrap());
+    let clock = Arc::new(HandClock::new(Timestamp::MAX));
+    let options = narthex_store::Options::default();
+    let (store, mut writer) = narthex_store::open(fs, clock.clone(), options).unwrap();
+    let mut layouts = Vec::new();
+    for target in 0..20 {
+        let source = writer.new_source();
+        let layout = writer.new_layout(source).unwrap();
+        let instance = format!("192.168.178.{target}:9100");
+        let series: Vec<_> = (0..850)
+            .map(|i| {
+                let (name, cpu) = (format!("node_some_metric_{}_total", i / 16), i.to_string());
+                let pairs =
+                    [("__name__", &*name), ("instance", &instance), ("job", "node"), ("cpu", &cpu)];
+                writer.resolve(&Labels::from_pairs(pairs)).unwrap()
+            })
+            .collect();
+        writer.add_columns(layout, &series).unwrap();
+        layouts.push(layout);
+    }
+    let rows = 100;
+    let mut values = vec![0.5; 850];
+    for step in 0..rows {
+        for &layout in &layouts {
+            for (i, value) in values.iter_mut().enumerate().filter(|(i, _)| i % 3 == 0) {
+                *value += i as f64 + 0.25;
+            }
+            let at = Timestamp(AT + step * 1000);
+            writer.append(&Row { layout, at, values: &values, changed: None }).unwrap();
+        }
+    }
+    let cpu = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        text.split(' ').next().unwrap().parse::<u64>().unwrap() as f64
+    };
+    let counters = Arc::new(Counters::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let before = cpu();
+    runtime.block_on(async {
+        let url = Url::parse(&format!("http://{address}/")).unwrap();
+        let links = Links {
+            store,
+            clock,
+            session: Client::plain(Arc::new(narthex_net::dial::Tcp)).session(&url),
+            counters: counters.clone(),
+            metadata: None,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let settings = Settings { samples_max: 2000, ..settings() };
+        let task = tokio::spawn(Queue::new(settings, links).run(RowSeq(0), stopped));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        stop.send_replace(true);
+        task.await.unwrap();
+    });
+    let samples = counters.samples.load(Ordering::Relaxed) as f64;
+    println!(
+        "{} ns per sample, {} bytes per sample, {samples} samples, {} requests",
+        (cpu() - before) / samples,
+        counters.bytes.load(Ordering::Relaxed) as f64 / samples,
+        samples / 2000.0
+    );
+}
