@@ -153,13 +153,15 @@ impl Head {
         totals
     }
 
-    /// Drops the rows of windows that ended by `until`, dropped layouts without rows, and series
-    /// that stand nowhere any more; returns how many series went.
-    pub(crate) fn forget(&self, until: Timestamp) -> u64 {
+    /// Drops the rows of windows that ended by `until`, dropped layouts of which no row is left
+    /// here and none from `wanted_from` on in the log, and series that stand nowhere any more;
+    /// returns how many series went.
+    pub(crate) fn forget(&self, until: Timestamp, wanted_from: RowSeq) -> u64 {
         let mut gone = Vec::new();
         for layout in self.all_layouts() {
             let has_rows = layout.forget(until);
-            if !has_rows && layout.stats(until).dropped {
+            let stats = layout.stats(until);
+            if !has_rows && stats.dropped && stats.last_seq < wanted_from {
                 gone.push(layout);
             }
         }

@@ -42,7 +42,8 @@ pub fn open(
     let seq_used = cursors.bounds().map_or(RowSeq(0), |(_, last)| last).max(shelf.last_seq);
     let wal = Wal::open(Arc::clone(&fs), options.wal_segment_bytes_max, seq_used, &mut recovery)?;
     let known = recovery.knows_ids();
-    let mut ids = recovery.finish();
+    let wanted_from = cursors.bounds().map_or(RowSeq(u64::MAX), |(first, _)| first.next());
+    let mut ids = recovery.finish(wanted_from);
     if !known {
         // Without the log only the blocks tell which numbers were given out.
         shelf.raise_ids(&mut ids);

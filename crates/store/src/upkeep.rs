@@ -8,7 +8,7 @@ use narthex_model::Timestamp;
 
 use crate::block::Block;
 use crate::view::{self, View};
-use crate::{Error, Store};
+use crate::{Error, RowSeq, Store};
 
 mod merge;
 mod retention;
@@ -92,7 +92,10 @@ impl Store {
         let until = oldest.unwrap_or(current).min(current);
         if chores.forgotten_until.is_none_or(|before| before < until) {
             chores.forgotten_until = Some(until);
-            done.series_removed = self.head.forget(until);
+            // Who follows the rows asks for the columns of layouts long after they were dropped.
+            let cursor = self.cursors.bounds().map_or(RowSeq(u64::MAX), |(first, _)| first.next());
+            let wanted_from = cursor.max(self.wal.first_seq());
+            done.series_removed = self.head.forget(until, wanted_from);
         }
     }
 

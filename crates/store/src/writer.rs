@@ -164,8 +164,10 @@ impl Writer {
     #[cold]
     fn roll(&mut self) -> Result<(), Error> {
         let layouts = &self.layouts;
-        let mut index = self.store.head.index.write();
+        let index = &self.store.head.index;
         self.wal.roll(self.ids, &mut |definitions| {
+            // Not held while the segment is written.
+            let index = index.read();
             for (_, pen) in layouts.iter() {
                 let columns = pen.layout.columns();
                 for &series in &*columns {
@@ -176,6 +178,7 @@ impl Writer {
                 definitions.columns(pen.layout.name, 0, &columns);
             }
         })?;
+        let mut index = index.write();
         index.begin_segment();
         for (_, pen) in layouts.iter() {
             for &series in &*pen.layout.columns() {

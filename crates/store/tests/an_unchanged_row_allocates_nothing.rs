@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use narthex_model::{Labels, Timestamp};
-use narthex_store::{Column, Row, testing};
+use narthex_store::{Column, Options, Row, testing};
 
 struct Counting;
 
@@ -36,7 +36,7 @@ fn an_unchanged_row_allocates_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let fs = std::sync::Arc::new(narthex_store::fs::DiskFs::new(dir.path()).unwrap());
     let clock = std::sync::Arc::new(testing::HandClock::new(Timestamp::MAX));
-    let (_store, mut writer) = narthex_store::open(fs, clock, Default::default()).unwrap();
+    let (_store, mut writer) = narthex_store::open(fs, clock, Options::default()).unwrap();
     let source = writer.new_source();
     let layout = writer.new_layout(source).unwrap();
     let series: Vec<_> = (0..500)

@@ -1,5 +1,6 @@
 //! A random history is stopped at every single call to the file system. What was synced is there
 //! after the power went, what was visible is there after the process died, and nothing else is.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

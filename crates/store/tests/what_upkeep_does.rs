@@ -1,4 +1,5 @@
 //! Upkeep seals, merges, forgets and shortens, and no reader notices.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +26,8 @@ impl Bench {
         Self::on(SimFs::new(7), options)
     }
 
-    fn on(fs: SimFs, options: Options) -> Self {
-        let options = Options { window_ms: WINDOW_MS, ..options };
+    fn on(fs: SimFs, mut options: Options) -> Self {
+        options.window_ms = WINDOW_MS;
         let clock = Arc::new(HandClock::new(Timestamp(0)));
         let (store, mut writer) =
             narthex_store::open(Arc::new(fs.clone()), Arc::clone(&clock) as _, options).unwrap();
@@ -245,7 +246,45 @@ fn any_damaged_byte_of_a_block_is_noticed_and_never_served() {
         if found != whole {
             let set_aside = bench.store.stats().blocks_damaged == 1;
             assert!(set_aside || !warnings.is_empty(), "byte {offset}: lost in silence");
-            assert_eq!(fs.list("blocks").unwrap().iter().any(|n| n.ends_with(".bad")), set_aside);
+            assert_eq!(fs.list("blocks").unwrap().iter().any(|n| n.contains(".bad")), set_aside);
         }
     }
+}
+
+#[test]
+fn columns_of_a_dropped_layout_stay_known_while_a_cursor_needs_them() {
+    let mut bench = Bench::new(Options { wal_segment_bytes_max: 1000, ..Options::default() });
+    bench.store.save_cursor("slow", RowSeq(0)).unwrap();
+    let gone = layout(&mut bench.writer, "gone");
+    let row = Row { layout: gone, at: Timestamp(10), values: &[1.0], changed: None };
+    bench.writer.append(&row).unwrap();
+    bench.writer.drop_layout(gone);
+    for window in 0..8 {
+        bench.rows(window * 10_000, 10_000 + window * 10_000);
+        bench.upkeep();
+    }
+    let check = |store: &Store| {
+        let mut rows = store.rows_after(store.cursor("slow").unwrap()).unwrap();
+        let mut row = narthex_store::RowBuf::default();
+        let mut count = 0;
+        while rows.next(&mut row).unwrap() {
+            let columns = store.layout(row.layout).unwrap();
+            assert_eq!(columns.len(), row.values.len());
+            assert!(columns.iter().all(|&series| store.labels(series).is_some()));
+            count += 1;
+        }
+        assert_eq!((count, rows.lost()), (161, 0));
+    };
+    check(&bench.store);
+    let Bench { fs, store, writer, .. } = bench;
+    drop((store, writer));
+    let mut bench = Bench::on(fs, Options { wal_segment_bytes_max: 1000, ..Options::default() });
+    check(&bench.store);
+    bench.store.save_cursor("slow", bench.store.last_seq()).unwrap();
+    for window in 8..16 {
+        bench.rows(window * 10_000, 10_000 + window * 10_000);
+        bench.upkeep();
+    }
+    assert!(bench.store.layout(gone).is_none());
+    assert_eq!(bench.store.stats().head_series, 1);
 }

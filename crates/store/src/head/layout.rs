@@ -35,6 +35,8 @@ struct State {
     /// In order of time; the open rows belong to the last.
     windows: Vec<Window>,
     open: Open,
+    /// The last row there ever was.
+    last_seq: RowSeq,
     dropped: bool,
 }
 
@@ -67,11 +69,13 @@ pub(crate) struct SealPart {
     pub(crate) minis: Vec<Arc<Mini>>,
 }
 
-/// The samples of one column as a reader gets them, with the place of their rows.
-#[derive(Debug, Default)]
-pub(crate) struct Run {
-    pub(crate) keys: Vec<RowKey>,
-    pub(crate) values: Vec<f64>,
+/// Where a reader wants the samples of columns.
+#[derive(Debug)]
+pub(crate) struct Sink<'a> {
+    pub(crate) times: &'a mut Vec<Timestamp>,
+    pub(crate) values: &'a mut Vec<f64>,
+    /// The places of the samples' rows, if they are wanted.
+    pub(crate) seqs: Option<&'a mut Vec<RowSeq>>,
 }
 
 /// Figures of a layout.
@@ -82,6 +86,8 @@ pub(crate) struct LayoutStats {
     pub(crate) first: Option<Timestamp>,
     pub(crate) last: Option<Timestamp>,
     pub(crate) first_seq: Option<RowSeq>,
+    /// The last row there ever was.
+    pub(crate) last_seq: RowSeq,
     pub(crate) dropped: bool,
 }
 
@@ -126,6 +132,7 @@ impl Layout {
             return false;
         }
         let state = &mut *state;
+        state.last_seq = key.seq;
         match state.windows.last_mut() {
             Some(window) if key.at.0 - window.start < self.window_ms => window.last = key.at,
             _ => state.begin_window(key, self.window_ms, scratch),
@@ -138,6 +145,11 @@ impl Layout {
             state.flush(scratch);
         }
         true
+    }
+
+    /// Takes note of a row that a block has.
+    pub(crate) fn pass(&self, seq: RowSeq) {
+        self.state.lock().last_seq = seq;
     }
 
     /// The time of the last row.
@@ -156,39 +168,40 @@ impl Layout {
         })
     }
 
-    /// Collects the samples of `column` in `range` that `sight` shows into `run`, in order of
-    /// time. Damaged chunks are left out; their number is returned.
+    /// Adds the samples of `column` in `range` that `sight` shows to `sink`, in order of time.
+    /// Damaged chunks are left out; their number is returned.
     pub(crate) fn read(
         &self,
         column: Column,
         range: TimeRange,
         sight: Sight,
         decoder: &mut Decoder,
-        run: &mut Run,
+        sink: &mut Sink<'_>,
     ) -> usize {
         let column = column.index();
         let mut minis = Vec::new();
-        let mut open = Run::default();
+        let mut open = Vec::new();
         {
+            // Decoding waits until the lock is free for the writer again.
             let state = self.state.lock();
-            let mut visible = false;
             for window in state.windows.iter().filter(|window| window.is_visible(range, sight)) {
-                visible = true;
                 if window.has_seen(column) {
                     minis.extend(window.minis_in(range).iter().map(Arc::clone));
                 }
             }
-            let ends = state.windows.last().is_some_and(|window| window.is_visible(range, sight));
-            if visible && ends {
-                state.open.read(column, range, sight, &mut open);
+            if state.windows.last().is_some_and(|window| window.is_visible(range, sight)) {
+                let samples = state.open.column(column);
+                open.extend(samples.filter(|(key, _)| sight.shows(range, *key)));
             }
         }
         let mut damaged = 0;
         for mini in minis {
-            damaged += usize::from(read_mini(&mini, column, range, sight, decoder, run).is_err());
+            damaged += usize::from(sink.add_mini(&mini, column, range, sight, decoder).is_err());
         }
-        run.keys.extend_from_slice(&open.keys);
-        run.values.extend_from_slice(&open.values);
+        for (key, value) in open {
+            sink.add_key(key);
+            sink.values.push(value);
+        }
         damaged
     }
 
@@ -225,7 +238,11 @@ impl Layout {
     /// Figures of the rows from `from` on.
     pub(crate) fn stats(&self, from: Timestamp) -> LayoutStats {
         let state = self.state.lock();
-        let mut found = LayoutStats { dropped: state.dropped, ..LayoutStats::default() };
+        let mut found = LayoutStats {
+            last_seq: state.last_seq,
+            dropped: state.dropped,
+            ..LayoutStats::default()
+        };
         found.bytes += (state.open.values.len() * size_of::<f64>()) as u64;
         for window in state.windows.iter().filter(|window| window.start >= from.0) {
             found.first.get_or_insert(window.first.at);
@@ -292,8 +309,8 @@ impl Window {
 
     /// The mini chunks that overlap `range`.
     fn minis_in(&self, range: TimeRange) -> &[Arc<Mini>] {
-        let from = self.minis.partition_point(|mini| mini.last() < range.start);
-        let to = self.minis.partition_point(|mini| mini.first() <= range.end);
+        let from = self.minis.partition_point(|mini| mini.last_key().at < range.start);
+        let to = self.minis.partition_point(|mini| mini.first_key().at <= range.end);
         self.minis.get(from..to).unwrap_or(&[])
     }
 }
@@ -343,39 +360,55 @@ impl Open {
     fn has(&self, column: usize) -> bool {
         self.column(column).next().is_some()
     }
+}
 
-    fn read(&self, column: usize, range: TimeRange, sight: Sight, out: &mut Run) {
-        for (key, value) in self.column(column) {
-            if range.contains(key.at) && key.seq <= sight.seq {
-                out.keys.push(key);
-                out.values.push(value);
-            }
-        }
+impl Sight {
+    fn shows(self, range: TimeRange, key: RowKey) -> bool {
+        range.contains(key.at) && key.seq <= self.seq
     }
 }
 
-fn read_mini(
-    mini: &Mini,
-    column: usize,
-    range: TimeRange,
-    sight: Sight,
-    decoder: &mut Decoder,
-    run: &mut Run,
-) -> Result<(), Damaged> {
-    let start = run.values.len();
-    mini.column(column, decoder, &mut run.values)?;
-    let mut kept = start;
-    for (row, key) in mini.keys().enumerate() {
-        let Some(&value) = run.values.get(start + row) else { break };
-        if is_absent(value) || !range.contains(key.at) || key.seq > sight.seq {
-            continue;
+impl Sink<'_> {
+    fn add_mini(
+        &mut self,
+        mini: &Mini,
+        column: usize,
+        range: TimeRange,
+        sight: Sight,
+        decoder: &mut Decoder,
+    ) -> Result<(), Damaged> {
+        let start = self.values.len();
+        mini.column(column, decoder, self.values)?;
+        let values = self.values.get(start..).unwrap_or(&[]);
+        let holes = values.iter().fold(false, |any, &value| any | is_absent(value));
+        let (first, last) = (mini.first_key(), mini.last_key());
+        if !holes && sight.shows(range, first) && sight.shows(range, last) {
+            self.times.extend(mini.times());
+            if let Some(seqs) = &mut self.seqs {
+                seqs.extend(mini.keys().map(|key| key.seq));
+            }
+            return Ok(());
         }
-        run.keys.push(key);
-        if let Some(place) = run.values.get_mut(kept) {
-            *place = value;
+        let mut kept = start;
+        for (row, key) in mini.keys().enumerate() {
+            let Some(&value) = self.values.get(start + row) else { break };
+            if is_absent(value) || !sight.shows(range, key) {
+                continue;
+            }
+            self.add_key(key);
+            if let Some(place) = self.values.get_mut(kept) {
+                *place = value;
+            }
+            kept += 1;
         }
-        kept += 1;
+        self.values.truncate(kept);
+        Ok(())
     }
-    run.values.truncate(kept);
-    Ok(())
+
+    fn add_key(&mut self, key: RowKey) {
+        self.times.push(key.at);
+        if let Some(seqs) = &mut self.seqs {
+            seqs.push(key.seq);
+        }
+    }
 }

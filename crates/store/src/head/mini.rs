@@ -81,14 +81,14 @@ impl Mini {
         Some(Self { first, steps, columns, groups, bytes })
     }
 
-    /// The time of the first row.
-    pub(crate) fn first(&self) -> Timestamp {
-        self.first.at
+    /// Time and place of the first row.
+    pub(crate) fn first_key(&self) -> RowKey {
+        self.first
     }
 
-    /// The time of the last row.
-    pub(crate) fn last(&self) -> Timestamp {
-        self.key(self.steps.len().saturating_sub(1)).at
+    /// Time and place of the last row.
+    pub(crate) fn last_key(&self) -> RowKey {
+        self.steps.last().map_or(self.first, |&step| self.key(step))
     }
 
     /// Number of rows.
@@ -110,12 +110,18 @@ impl Mini {
     }
 
     /// Time and place of all rows.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = RowKey> {
-        (0..self.steps.len()).map(|row| self.key(row))
+    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = RowKey> {
+        self.steps.iter().map(|&step| self.key(step))
     }
 
-    fn key(&self, row: usize) -> RowKey {
-        let (at, seq) = self.steps.get(row).copied().unwrap_or_default();
+    /// The times of all rows.
+    pub(crate) fn times(&self) -> impl ExactSizeIterator<Item = Timestamp> {
+        let first = self.first.at.0;
+        // No time is within 2^32 ms of the end of time but by a clock gone mad; then it is held.
+        self.steps.iter().map(move |&(at, _)| Timestamp(first.saturating_add(i64::from(at))))
+    }
+
+    fn key(&self, (at, seq): (u32, u32)) -> RowKey {
         RowKey {
             at: self.first.at.plus_millis(i64::from(at)),
             seq: RowSeq(self.first.seq.0 + u64::from(seq)),

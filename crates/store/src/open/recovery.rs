@@ -8,7 +8,7 @@ use crate::head::index::{Place, hash_labels};
 use crate::head::mini::{RowKey, Scratch};
 use crate::head::{Head, Layout};
 use crate::wal::{Ids, Replay};
-use crate::{Column, LayoutRef, RowBuf, SeriesRef, SourceRef};
+use crate::{Column, LayoutRef, RowBuf, RowSeq, SeriesRef, SourceRef};
 
 /// Takes what the log holds and puts it into the head, but for the rows that blocks have.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ impl<'a> Recovery<'a> {
         self.ids_found
     }
 
-    /// Ends the layouts, whose writer is gone, and forgets those without rows. Gives the numbers
-    /// to go on with.
-    pub(super) fn finish(mut self) -> Ids {
+    /// Ends the layouts, whose writer is gone, and forgets those without rows here or from
+    /// `wanted_from` on. Gives the numbers to go on with.
+    pub(super) fn finish(mut self, wanted_from: RowSeq) -> Ids {
         for layout in self.head.all_layouts() {
             layout.drop_rows(&mut self.scratch);
         }
-        self.head.forget(self.sealed_until);
+        self.head.forget(self.sealed_until, wanted_from);
         self.ids
     }
 }
@@ -85,10 +85,10 @@ impl Replay for Recovery<'_> {
     }
 
     fn row(&mut self, row: &RowBuf) {
-        if row.at < self.sealed_until {
-            return;
-        }
         let Some(layout) = self.head.layout(row.layout) else { return };
+        if row.at < self.sealed_until {
+            return layout.pass(row.seq);
+        }
         if layout.last().is_some_and(|last| row.at <= last) {
             return;
         }

@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use narthex_model::{Labels, TimeRange};
+use narthex_model::{Labels, TimeRange, Timestamp};
 
 use super::Samples;
 use crate::block::{Scratch, SeriesIndex};
 use crate::codec::Decoder;
-use crate::head::layout::{Layout, Run, Sight};
+use crate::head::layout::{Layout, Sight, Sink};
 use crate::view::View;
-use crate::{Column, Error};
+use crate::{Column, Error, RowSeq};
 
 /// A series of a selection.
 #[derive(Clone, Debug)]
@@ -42,7 +42,11 @@ pub(super) struct BlockPart {
 struct Buffers {
     block: Scratch,
     decoder: Decoder,
-    run: Run,
+    /// Samples of several columns, before they are in order.
+    times: Vec<Timestamp>,
+    values: Vec<f64>,
+    seqs: Vec<RowSeq>,
+    several: Vec<(Timestamp, RowSeq, f64)>,
 }
 
 thread_local! {
@@ -89,35 +93,32 @@ impl Series {
     }
 
     fn read_head(&self, range: TimeRange, buffers: &mut Buffers, out: &mut Samples) {
-        let Buffers { decoder, run, .. } = buffers;
-        run.keys.clear();
-        run.values.clear();
-        for part in &self.head {
-            let damaged = part.layout.read(part.column, range, self.sight, decoder, run);
-            if damaged > 0 {
-                out.warnings.push(format!("{damaged} damaged chunks in memory: {}", self.labels));
+        let mut damaged = 0;
+        if let [part] = self.head.as_slice() {
+            let mut sink = Sink { times: &mut out.times, values: &mut out.values, seqs: None };
+            let decoder = &mut buffers.decoder;
+            damaged = part.layout.read(part.column, range, self.sight, decoder, &mut sink);
+        } else if !self.head.is_empty() {
+            let Buffers { decoder, times, values, seqs, several, .. } = buffers;
+            times.clear();
+            values.clear();
+            seqs.clear();
+            for part in &self.head {
+                let mut sink = Sink { times, values, seqs: Some(seqs) };
+                damaged += part.layout.read(part.column, range, self.sight, decoder, &mut sink);
             }
+            several.clear();
+            let samples = times.iter().zip(seqs.iter()).zip(values.iter());
+            several.extend(samples.map(|((&at, &seq), &value)| (at, seq, value)));
+            // Of the samples at one instant the one stored first stays.
+            several.sort_by_key(|&(at, seq, _)| (at, seq));
+            several.dedup_by_key(|&mut (at, ..)| at);
+            out.times.extend(several.iter().map(|&(at, ..)| at));
+            out.values.extend(several.iter().map(|&(.., value)| value));
         }
-        if self.head.len() > 1 {
-            stitch(run);
+        if damaged > 0 {
+            out.warnings.push(format!("{damaged} damaged chunks in memory: {}", self.labels));
         }
-        out.times.extend(run.keys.iter().map(|key| key.at));
-        out.values.extend_from_slice(&run.values);
-    }
-}
-
-/// Brings samples of several columns into the order of time; of those at one instant the one
-/// stored first stays.
-fn stitch(run: &mut Run) {
-    if run.keys.is_sorted_by(|a, b| a.at < b.at) {
-        return;
-    }
-    let mut all: Vec<_> = run.keys.drain(..).zip(run.values.drain(..)).collect();
-    all.sort_by_key(|(key, _)| (key.at, key.seq));
-    all.dedup_by_key(|(key, _)| key.at);
-    for (key, value) in all {
-        run.keys.push(key);
-        run.values.push(value);
     }
 }
 

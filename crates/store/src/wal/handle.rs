@@ -141,6 +141,11 @@ impl WalHandle {
         RowSeq(self.shared.inner.lock().seq_next.0.saturating_sub(1))
     }
 
+    /// No row before this one is in the log.
+    pub fn first_seq(&self) -> RowSeq {
+        self.shared.inner.lock().segments.front().map_or(RowSeq(1), |segment| segment.seq_first)
+    }
+
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.shared.inner.lock().bytes()
