@@ -323,22 +323,22 @@ fn check_tls(tls: &TlsConfig, key: &str, node: &Node, cx: &mut Context<'_>) {
 }
 
 fn check_proxy(proxy: &Proxy, node: &Node, cx: &mut Context<'_>) {
-    let url = proxy.proxy_url.is_some();
-    let none = proxy.no_proxy.as_deref().is_some_and(|hosts| !hosts.is_empty());
-    if !proxy.proxy_connect_header.is_empty() && !proxy.proxy_from_environment && !url {
+    let has_url = proxy.proxy_url.is_some();
+    let exempts = proxy.no_proxy.as_deref().is_some_and(|hosts| !hosts.is_empty());
+    if !proxy.proxy_connect_header.is_empty() && !proxy.proxy_from_environment && !has_url {
         let message = "if proxy_connect_header is configured, proxy_url or \
                        proxy_from_environment must also be configured";
         cx.report_key(node, "proxy_connect_header", message);
     }
-    if proxy.proxy_from_environment && url {
+    if proxy.proxy_from_environment && has_url {
         let message = "if proxy_from_environment is configured, proxy_url must not be configured";
         cx.report_key(node, "proxy_from_environment", message);
     }
-    if proxy.proxy_from_environment && none {
+    if proxy.proxy_from_environment && exempts {
         let message = "if proxy_from_environment is configured, no_proxy must not be configured";
         cx.report_key(node, "no_proxy", message);
     }
-    if none && !url && !proxy.proxy_from_environment {
+    if exempts && !has_url && !proxy.proxy_from_environment {
         let message = "if no_proxy is configured, proxy_url must also be configured";
         cx.report_key(node, "no_proxy", message);
     }

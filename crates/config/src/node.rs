@@ -164,12 +164,10 @@ fn build(raw: Spanned<Raw>, source: &str) -> Result<Node, NotYaml> {
 
 fn entry((key, node): (Spanned<Raw>, Spanned<Raw>), source: &str) -> Result<Entry, NotYaml> {
     let key = build(key, source)?;
-    let text = match key.value {
-        Yaml::Scalar { text, .. } => text,
-        _ => {
-            let message = format!("expected a plain key, found {}", key.kind());
-            return Err(NotYaml { place: key.place, message });
-        }
+    let kind = key.kind();
+    let Yaml::Scalar { text, .. } = key.value else {
+        let message = format!("expected a plain key, found {kind}");
+        return Err(NotYaml { place: key.place, message });
     };
     Ok(Entry { key: text, place: key.place, node: build(node, source)? })
 }

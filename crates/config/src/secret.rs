@@ -50,13 +50,11 @@ impl Drop for Secret {
 
 impl Value for Secret {
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
-        match &node.value {
-            Yaml::Scalar { text, .. } => Some(Self(text.clone())),
-            _ => {
-                cx.expected(node, "a string");
-                None
-            }
-        }
+        let Yaml::Scalar { text, .. } = &node.value else {
+            cx.expected(node, "a string");
+            return None;
+        };
+        Some(Self(text.clone()))
     }
 
     fn write(&self) -> Out {
