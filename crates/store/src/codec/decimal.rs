@@ -43,7 +43,9 @@ pub(super) fn nearest(value: f64, power: f64) -> i64 {
 pub(super) fn mantissa(value: f64, power: f64) -> Option<i64> {
     let mantissa = nearest(value, power);
     let exact = value_of(mantissa, power).to_bits() == value.to_bits();
-    (exact && mantissa.abs() < MANTISSA_LIMIT).then_some(mantissa)
+    // Both bounds by themselves: the least integer has no absolute value.
+    let fits = -MANTISSA_LIMIT < mantissa && mantissa < MANTISSA_LIMIT;
+    (exact && fits).then_some(mantissa)
 }
 
 /// The smallest exponent from `start` on at which `value` is exact.

@@ -104,6 +104,8 @@ fn edge_columns() {
     check(&[1.0, STALE]);
     check(&[STALE, ABSENT, 1.0, ABSENT, ABSENT, 2.5]);
     check(&[i64::MAX as f64, i64::MIN as f64, 0.0, 1e300, 5e-324]);
+    check(&[i64::MIN as f64; 3]);
+    check(&[i64::MIN as f64, 1_795_258_987_892.0, 1_795_258_992_892.0]);
     check(&[f64::INFINITY, f64::NEG_INFINITY, NORMAL_NAN, STALE]);
     let alternating: Vec<f64> = (0..480).map(|i| if i % 2 == 0 { ABSENT } else { 1.0 }).collect();
     check(&alternating);
