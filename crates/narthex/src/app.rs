@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use narthex_model::regex::Pattern;
-use narthex_model::{Clock, Labels, Timestamp};
+use narthex_model::{Clock, Timestamp};
 use narthex_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::flags::Flags;
 use crate::query_pool::QueryPool;
+use crate::settings::Settings;
 use crate::telemetry::Telemetry;
 
 /// Where the program is in its life.
@@ -33,15 +34,6 @@ pub enum Command {
     Quit,
 }
 
-/// The configuration in force, as the API shows it.
-#[derive(Debug, Default)]
-pub struct Shown {
-    /// The file with defaults filled in and secrets masked.
-    pub yaml: String,
-    /// Labels that go to other systems with every series.
-    pub external_labels: Labels,
-}
-
 /// Shared by the HTTP side, the main loop and the threads.
 #[derive(Debug)]
 pub struct App {
@@ -58,7 +50,7 @@ pub struct App {
     /// The most memory that one query may hold, in bytes.
     pub query_bytes_max: usize,
     /// The configuration in force.
-    pub config: ArcSwap<Shown>,
+    pub config: ArcSwap<Settings>,
     /// Origins that browsers may call from.
     pub cors_origin: Pattern,
     phase: AtomicU8,
@@ -71,6 +63,8 @@ pub struct App {
 pub struct Parts {
     /// The store.
     pub store: Arc<Store>,
+    /// Who sends to receivers.
+    pub remote: Arc<narthex_remote::Manager>,
 }
 
 impl App {

@@ -14,6 +14,7 @@ pub mod build;
 pub mod builtin;
 pub mod clock;
 pub mod ctl;
+pub mod engine;
 pub mod flags;
 pub mod glob;
 pub mod logging;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use narthex_config::Config;
 use narthex_model::Clock;
 use narthex_net::{Dial, dial::Tcp};
 use narthex_store::fs::DiskFs;
@@ -17,7 +18,7 @@ use narthex_store::{Options, Retention, Store, Writer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::app::{App, Command, Parts, Phase, Shown};
+use crate::app::{App, Command, Parts, Phase};
 use crate::clock::SystemClock;
 use crate::flags::Flags;
 use crate::settings::{Settings, Source};
@@ -171,9 +172,8 @@ async fn life(
 
 async fn open_store(app: &Arc<App>) -> anyhow::Result<(Arc<Store>, Writer)> {
     let flags = &app.flags;
-    let age = Some(flags.retention_time).filter(|age| !age.is_zero());
-    let bytes = Some(flags.retention_bytes).filter(|bytes| *bytes > 0);
-    let options = Options { retention: Retention { age, bytes }, ..Options::default() };
+    let retention = retention(flags, &Config::default());
+    let options = Options { retention, ..Options::default() };
     let (path, clock) = (flags.data_dir.clone(), Arc::clone(&app.clock));
     let opening = tokio::task::spawn_blocking(move || {
         let fs = DiskFs::new(&path).with_context(|| format!("data folder {}", path.display()))?;
@@ -193,10 +193,25 @@ async fn open_store(app: &Arc<App>) -> anyhow::Result<(Arc<Store>, Writer)> {
     Ok((store, writer))
 }
 
+/// What is kept: as the configuration says, else as the flags say.
+fn retention(flags: &Flags, config: &Config) -> Retention {
+    let (mut age, mut bytes) = (flags.retention_time, flags.retention_bytes);
+    let tsdb = config.storage.tsdb.as_ref();
+    if let Some(set) = tsdb.and_then(|tsdb| tsdb.retention.as_ref()) {
+        age = if set.time.is_zero() { age } else { set.time };
+        bytes = if set.size == 0 { bytes } else { set.size };
+    }
+    Retention {
+        age: Some(age).filter(|age| !age.is_zero()),
+        bytes: Some(bytes).filter(|bytes| *bytes > 0),
+    }
+}
+
 /// The running parts, and how the configuration reaches them.
 struct Server {
     app: Arc<App>,
     store: Arc<Store>,
+    remote: Arc<narthex_remote::Manager>,
     source: Source,
     own: std::net::SocketAddr,
     dial: Arc<dyn Dial>,
@@ -218,8 +233,16 @@ impl Server {
         let upkeep = Upkeep::start(Arc::clone(&store)).context("start the upkeep thread")?;
         let dial: Arc<dyn Dial> = Arc::new(Tcp);
         drop(writer);
-        app.set_parts(Parts { store: Arc::clone(&store) });
-        Ok(Self { app, store, source, own, dial, ingest, upkeep, node: false })
+        let remote = Arc::new(narthex_remote::Manager::new(
+            Arc::clone(&store),
+            Arc::clone(&app.clock),
+            Arc::clone(&dial),
+            source.base_dir(),
+            None,
+        ));
+        app.set_parts(Parts { store: Arc::clone(&store), remote: Arc::clone(&remote) });
+        let node = false;
+        Ok(Self { app, store, remote, source, own, dial, ingest, upkeep, node })
     }
 
     /// Takes over the configuration that was read at start-up, or the built-in one.
@@ -244,9 +267,35 @@ impl Server {
         }
     }
 
-    fn apply(&mut self, settings: Settings) -> Result<(), String> {
-        self.app.config.store(Arc::new(Shown { yaml: settings.yaml, ..Shown::default() }));
+    /// Takes a configuration over; on an error the one before is in force.
+    fn apply(&self, settings: Settings) -> Result<(), String> {
+        if let Err(reason) = self.spread(&settings.config) {
+            let before = self.app.config.load();
+            if let Err(error) = self.spread(&before.config) {
+                tracing::error!(err = error, "The configuration before cannot be restored");
+            }
+            return Err(reason);
+        }
+        for notice in settings.config.notices() {
+            tracing::warn!(notice, "Not in effect");
+        }
+        if settings.rules > 0 {
+            tracing::warn!(
+                rules = settings.rules,
+                "Rules were read and checked; narthex does not evaluate rules yet"
+            );
+        }
+        self.app.config.store(Arc::new(settings));
         self.app.telemetry.reload.succeeded(self.app.clock.now());
+        Ok(())
+    }
+
+    /// Hands a configuration to everyone who works by it.
+    fn spread(&self, config: &Config) -> Result<(), String> {
+        self.remote
+            .apply(&config.remote_write, &config.global.external_labels)
+            .map_err(|e| format!("remote_write: {e}"))?;
+        self.store.set_retention(retention(&self.app.flags, config));
         Ok(())
     }
 
@@ -299,7 +348,8 @@ impl Server {
 
     async fn stop(self) {
         tracing::info!("Stopping");
-        let Self { store, ingest, upkeep, .. } = self;
+        let Self { app, store, remote, ingest, upkeep, .. } = self;
+        remote.stop(app.flags.remote_flush_deadline).await;
         let closing = tokio::task::spawn_blocking(move || {
             ingest.stop();
             upkeep.stop();

@@ -4,8 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::builtin;
+use narthex_config::{Config, Rules};
+
 use crate::flags::Flags;
+use crate::{builtin, glob};
 
 /// The file that is used when `--config.file` is not given and it is there.
 const FILE_DEFAULT: &str = "prometheus.yml";
@@ -23,12 +25,12 @@ pub enum Source {
 }
 
 /// A configuration that was checked and can be taken over.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// As the API shows it.
-    pub yaml: String,
-    /// What relative names in it are relative to.
-    pub base_dir: PathBuf,
+    /// The typed form.
+    pub config: Config,
+    /// Rules that the rule files hold; they were checked and are not evaluated.
+    pub rules: usize,
 }
 
 impl Source {
@@ -57,9 +59,23 @@ impl Settings {
     /// # Errors
     /// A text that names file and place.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let text = read(path)?;
-        let base_dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        Self::parse(&text, &path.to_string_lossy(), base_dir)
+        let name = path.to_string_lossy();
+        let base = path.parent().unwrap_or(Path::new(""));
+        let config = Config::parse(&read(path)?, &name);
+        let mut config = config.map_err(|e| format!("parsing YAML file {name}: {e}"))?;
+        for pattern in config.scrape_config_files.clone() {
+            for file in glob::expand(base, &pattern) {
+                let included = config.include(&read(&file)?, &file.to_string_lossy());
+                included.map_err(|e| format!("parsing YAML file {}: {e}", file.display()))?;
+            }
+        }
+        let mut rules = 0;
+        for pattern in &config.rule_files {
+            for file in glob::expand(base, pattern) {
+                rules += check_rules(&file)?;
+            }
+        }
+        Ok(Self { config, rules })
     }
 
     /// The built-in configuration.
@@ -68,13 +84,36 @@ impl Settings {
     /// None, unless the program is wrong.
     pub fn builtin(own: SocketAddr, route_prefix: &str, node: bool) -> Result<Self, String> {
         let text = builtin::yaml(own, route_prefix, node);
-        Self::parse(&text, "built-in configuration", PathBuf::new())
+        let config = Config::parse(&text, "built-in configuration").map_err(|e| e.to_string())?;
+        Ok(Self { config, rules: 0 })
     }
+}
 
-    fn parse(text: &str, name: &str, base_dir: PathBuf) -> Result<Self, String> {
-        let _ = name;
-        Ok(Self { yaml: text.to_owned(), base_dir })
+/// Checks a rule file, its expressions included, and counts its rules. A file that is not there
+/// is no error, as in Prometheus: it may come later.
+fn check_rules(path: &Path) -> Result<usize, String> {
+    if !path.exists() {
+        tracing::warn!(file = %path.display(), "This rule file does not exist");
+        return Ok(0);
     }
+    let name = path.to_string_lossy();
+    let rules = Rules::parse(&read(path)?, &name).map_err(|e| e.to_string())?;
+    let mut count = 0;
+    for group in &rules.groups {
+        for (index, rule) in group.rules.iter().enumerate() {
+            count += 1;
+            let Err(error) = narthex_promql::parse(&rule.expr.text) else { continue };
+            let (line, column) = (rule.expr.line, rule.expr.column);
+            let rule_name = if rule.record.is_empty() { &rule.alert } else { &rule.record };
+            return Err(format!(
+                "{name}: {line}:{column}: group \"{}\", rule {}, \"{rule_name}\": could not \
+                 parse expression: {error}",
+                group.name,
+                index + 1,
+            ));
+        }
+    }
+    Ok(count)
 }
 
 fn read(path: &Path) -> Result<String, String> {

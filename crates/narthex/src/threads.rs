@@ -36,6 +36,11 @@ pub fn watch_panics() {
         let place = info.location().map_or_else(String::new, ToString::to_string);
         let what = info.payload_as_str().unwrap_or("panic");
         tracing::error!(thread = name, place, err = what, "Panic");
+        // Only when the environment asks for it, as usual: RUST_BACKTRACE=1.
+        let stack = std::backtrace::Backtrace::capture();
+        if stack.status() == std::backtrace::BacktraceStatus::Captured {
+            tracing::error!(stack = %stack, "Panic");
+        }
         if VITAL.contains(&name) {
             std::process::exit(EXIT_PANIC);
         }

@@ -6,12 +6,16 @@
 
 pub mod body;
 pub mod error;
+mod federate;
 pub mod json;
 mod lifecycle;
 mod page;
 pub mod params;
+mod query;
 pub mod reply;
+mod result;
 mod rules;
+mod series;
 pub mod server;
 mod status;
 mod write;
@@ -42,6 +46,8 @@ pub type Answer = Result<reply::Reply, error::ApiError>;
 /// All routes, below the route prefix.
 pub fn router(app: &Arc<App>) -> Router {
     let api = Router::new()
+        .merge(query::routes())
+        .merge(series::routes())
         .merge(status::routes())
         .merge(rules::routes())
         .merge(write::routes());
@@ -49,6 +55,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .nest("/api/v1", api)
         .merge(lifecycle::routes())
         .merge(page::routes())
+        .merge(federate::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let routes = match app.flags.route_prefix.as_str() {

@@ -50,7 +50,9 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     let ready = u8::from(app.phase() == Phase::Ready);
     page.gauge("prometheus_ready", "Whether Prometheus startup was fully completed.", ready.into());
     if let Some(parts) = app.parts() {
-        crate::telemetry::store(&mut page, &parts.store.stats());
+        let stats = parts.store.stats();
+        crate::telemetry::store(&mut page, &stats);
+        crate::telemetry::remote(&mut page, &parts.remote.stats(), &stats);
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
     ([(CONTENT_TYPE, kind)], page.into_text()).into_response()

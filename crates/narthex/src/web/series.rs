@@ -1,12 +1,163 @@
 //! Names: `labels`, `label/<name>/values`, `series`.
 
-use axum::routing::get;
-use narthex_model::labels::is_legacy_label_name;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::Routes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use narthex_model::{Labels, Matcher, TimeRange, Timestamp};
+use narthex_store::Snapshot;
+
+use super::error::{ApiError, Kind};
+use super::json;
+use super::params::Params;
+use super::reply::{Notes, Reply};
+use super::{Answer, Routes};
+use crate::app::App;
+use crate::engine;
+
+/// Largest answer of this module, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().route("/label/{name}/values", get(async || unescape("x")))
+    Routes::new()
+        .route("/labels", get(names).post(names))
+        .route("/label/{name}/values", get(values))
+        .route("/series", get(series).post(series).delete(drop_series))
+}
+
+/// What is asked for, in every endpoint of this module.
+struct Asked {
+    sets: Vec<Vec<Matcher>>,
+    range: TimeRange,
+    limit: Option<usize>,
+}
+
+impl Asked {
+    fn new(params: &Params) -> Result<Self, ApiError> {
+        let limit = params.limit()?;
+        let start = params.time("start")?.unwrap_or(Timestamp::MIN);
+        let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+        Ok(Self { sets: Vec::new(), range: TimeRange::new(start, end), limit })
+    }
+
+    fn with_selectors(mut self, sets: Result<Vec<Vec<Matcher>>, ApiError>) -> Answered<Self> {
+        self.sets = sets?;
+        Ok(self)
+    }
+}
+
+type Answered<T> = Result<T, ApiError>;
+
+async fn names(State(app): State<Arc<App>>, params: Params) -> Answer {
+    let sets = engine::selectors(params.all("match[]")).map_err(ApiError::bad);
+    let asked = Asked::new(&params)?.with_selectors(sets)?;
+    strings(&app, asked, Snapshot::label_names).await
+}
+
+async fn values(State(app): State<Arc<App>>, Path(name): Path<String>, params: Params) -> Answer {
+    let name = unescape(&name);
+    let sets = engine::selectors(params.all("match[]")).map_err(ApiError::bad);
+    let asked = Asked::new(&params)?.with_selectors(sets)?;
+    strings(&app, asked, move |snapshot, set, range| snapshot.label_values(&name, set, range)).await
+}
+
+/// Runs `look` for every set of matchers and answers the strings of all of them, sorted.
+async fn strings(
+    app: &Arc<App>,
+    asked: Asked,
+    look: impl Fn(&Snapshot, &[Matcher], TimeRange) -> Result<Vec<String>, narthex_store::Error>
+    + Send
+    + 'static,
+) -> Answer {
+    if asked.range.end < asked.range.start {
+        return Ok(Reply::literal("[]"));
+    }
+    read(app, move |snapshot| {
+        let mut found = match asked.sets.as_slice() {
+            [] => look(snapshot, &[], asked.range)?,
+            [set] => look(snapshot, set, asked.range)?,
+            sets => {
+                let mut all = BTreeSet::new();
+                for set in sets {
+                    all.extend(look(snapshot, set, asked.range)?);
+                }
+                all.into_iter().collect()
+            }
+        };
+        let notes = cut(&mut found, asked.limit);
+        Ok(Reply::new(|out| json::strings(out, &found)).with(notes))
+    })
+    .await
+}
+
+async fn series(State(app): State<Arc<App>>, params: Params) -> Answer {
+    if params.all("match[]").next().is_none() {
+        return Err(ApiError::bad("no match[] parameter provided"));
+    }
+    let sets = engine::selectors(params.all("match[]"));
+    let sets = sets.map_err(|reason| ApiError::parameter("match[]", reason));
+    let asked = Asked::new(&params)?.with_selectors(sets)?;
+    if asked.range.end < asked.range.start {
+        return Ok(Reply::literal("[]"));
+    }
+    read(&app, move |snapshot| {
+        let mut notes = Notes::default();
+        let mut found: Vec<Labels> = Vec::new();
+        for set in &asked.sets {
+            let selection = snapshot.select(set, asked.range)?;
+            found.extend(selection.series.iter().map(|series| series.labels().clone()));
+            notes.warnings.extend(selection.warnings);
+        }
+        if asked.sets.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
+        notes.warnings.extend(cut(&mut found, asked.limit).warnings);
+        let bytes: usize = found.iter().map(Labels::heap_bytes).sum();
+        if bytes > ANSWER_BYTES_MAX {
+            return Err(TooLarge::Answer);
+        }
+        Ok(Reply::new(|out| json::list(out, &found, json::labels)).with(notes))
+    })
+    .await
+}
+
+async fn drop_series() -> Response {
+    use axum::response::IntoResponse;
+    ApiError::internal("not implemented").into_response()
+}
+
+/// Why a look into the store failed.
+#[derive(Debug, thiserror::Error)]
+enum TooLarge {
+    #[error("the answer would be larger than {ANSWER_BYTES_MAX} bytes: use limit")]
+    Answer,
+    #[error(transparent)]
+    Store(#[from] narthex_store::Error),
+}
+
+/// Runs `job` on the query pool over a snapshot.
+async fn read(
+    app: &Arc<App>,
+    job: impl FnOnce(&Snapshot) -> Result<Reply, TooLarge> + Send + 'static,
+) -> Answer {
+    let Some(parts) = app.parts() else { return Err(ApiError::internal("the store is not open")) };
+    let store = Arc::clone(&parts.store);
+    let outcome = app.queries.run(app.flags.query_timeout, move |_| job(&store.snapshot())).await?;
+    outcome.map_err(|error| ApiError::new(Kind::Execution, error.to_string()))
+}
+
+fn cut<T>(items: &mut Vec<T>, limit: Option<usize>) -> Notes {
+    let mut notes = Notes::default();
+    if let Some(limit) = limit
+        && items.len() > limit
+    {
+        items.truncate(limit);
+        notes.truncated();
+    }
+    notes
 }
 
 /// Undoes the escaping of names that begin with `U__`: `_` and hexadecimal digits and `_` stand
@@ -29,7 +180,6 @@ fn unescape(name: &str) -> String {
         rest = tail;
     }
     out.push_str(rest);
-    debug_assert!(is_legacy_label_name(name) || !name.is_ascii() || !name.is_empty());
     out
 }
 

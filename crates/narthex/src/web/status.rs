@@ -42,10 +42,10 @@ pub(super) fn build_info(out: &mut Vec<u8>) {
 }
 
 async fn config(State(app): State<Arc<App>>) -> Reply {
-    let shown = app.config.load();
+    let yaml = app.config.load().config.to_yaml();
     Reply::new(|out| {
         let mut object = Object::begin(out);
-        object.text("yaml", &shown.yaml);
+        object.text("yaml", &yaml);
         object.end();
     })
 }

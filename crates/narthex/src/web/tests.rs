@@ -163,3 +163,16 @@ async fn what_is_not_built_says_so() {
         )
     );
 }
+
+#[tokio::test]
+async fn a_form_that_is_too_large_is_refused() {
+    let (app, _commands) = app(&[]);
+    let form = vec![b'a'; params::FORM_BYTES_MAX + 1];
+    let request = Request::post("/api/v1/query")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(Body::from(form))
+        .unwrap();
+    let answer = send(&app, request).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text().contains("error parsing form values"));
+}

@@ -1,0 +1,159 @@
+//! Queries: parameters in, result out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use narthex_model::Timestamp;
+
+use super::error::ApiError;
+use super::params::{self, Params};
+use super::reply::{Notes, Reply};
+use super::result::ResultBody;
+use super::{Answer, Routes};
+use crate::app::App;
+use crate::engine::{self, Ask, When};
+
+/// Most instants of a range query.
+const POINTS_MAX: i128 = 11_000;
+
+/// A step is never less; times are whole milliseconds.
+const STEP_MIN: Duration = Duration::from_millis(1);
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/query", get(instant).post(instant))
+        .route("/query_range", get(range).post(range))
+        .route("/query_exemplars", get(exemplars).post(exemplars))
+}
+
+async fn instant(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let limit = params.limit()?;
+    let at = params.time("time")?.unwrap_or_else(|| app.clock.now());
+    answer(&app, &params, When::At(at), limit).await
+}
+
+async fn range(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let limit = params.limit()?;
+    let when = range_of(&params)?;
+    answer(&app, &params, when, limit).await
+}
+
+/// The instants of a range query, checked in the order of Prometheus.
+fn range_of(params: &Params) -> Result<When, ApiError> {
+    let start = params.time_required("start")?;
+    let end = params.time_required("end")?;
+    if end < start {
+        let reason = "end timestamp must not be before start time";
+        return Err(ApiError::parameter("end", reason));
+    }
+    let step = params::duration(params.get("step"));
+    let step = step.map_err(|reason| ApiError::parameter("step", reason))?;
+    let step = step.ok_or_else(|| {
+        let reason = "zero or negative query resolution step widths are not accepted. \
+                      Try a positive integer";
+        ApiError::parameter("step", reason)
+    })?;
+    let length_ns = (i128::from(end.millis()) - i128::from(start.millis())) * 1_000_000;
+    let step_ns = i128::try_from(step.as_nanos()).unwrap_or(i128::MAX);
+    if length_ns / step_ns > POINTS_MAX {
+        return Err(ApiError::bad(
+            "exceeded maximum resolution of 11,000 points per timeseries. \
+             Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    Ok(When::Range { start, end, step: step.max(STEP_MIN) })
+}
+
+async fn answer(
+    app: &Arc<App>,
+    params: &Params,
+    when: When,
+    limit: Option<usize>,
+) -> Result<Response, ApiError> {
+    let timeout = timeout(params, app.flags.query_timeout)?;
+    let lookback = match params.get("lookback_delta") {
+        "" => None,
+        text => params::duration(text).map_err(|reason| {
+            ApiError::bad(format!("error parsing lookback delta duration: {reason}"))
+        })?,
+    };
+    let query = params.get("query").to_owned();
+    let answered = engine::ask(app, Ask { query, when, timeout, lookback }).await?;
+    let stats =
+        (!params.get("stats").is_empty()).then_some((answered.timings, answered.output.stats));
+    Ok(ResultBody::new(answered.output, stats, limit).into_response())
+}
+
+/// The shorter of the flag and the parameter.
+fn timeout(params: &Params, most: Duration) -> Result<Duration, ApiError> {
+    match params.get("timeout") {
+        "" => Ok(most),
+        text => match params::duration(text) {
+            Ok(Some(asked)) if asked >= STEP_MIN => Ok(asked.min(most)),
+            // What has run out before it began is told as Prometheus tells it.
+            Ok(_) => Err(ApiError::parameter("query", "context deadline exceeded")),
+            Err(reason) => Err(ApiError::parameter("timeout", reason)),
+        },
+    }
+}
+
+/// Exemplars are not kept, so there are none; the parameters are checked.
+async fn exemplars(params: Params) -> Answer {
+    let start = params.time("start")?.unwrap_or(Timestamp::MIN);
+    let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+    if end < start {
+        return Err(ApiError::bad("end timestamp must not be before start timestamp"));
+    }
+    engine::check(params.get("query")).map_err(ApiError::bad)?;
+    Ok(Reply::literal("[]").with(Notes::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range_text(query: &str) -> String {
+        match range_of(&Params::parse(b"", query).unwrap()) {
+            Ok(when) => format!("{when:?}"),
+            Err(error) => error.text,
+        }
+    }
+
+    #[test]
+    fn ranges_are_checked_in_order() {
+        assert_eq!(
+            range_text(""),
+            "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"
+        );
+        assert_eq!(
+            range_text("start=1&end=0&step=x"),
+            "invalid parameter \"end\": end timestamp must not be before start time"
+        );
+        assert_eq!(
+            range_text("start=1&end=2&step=x"),
+            "invalid parameter \"step\": cannot parse \"x\" to a valid duration"
+        );
+        assert!(range_text("start=1&end=2&step=-1").contains("zero or negative"));
+        assert!(range_text("start=0&end=11000.001&step=1").starts_with("Range"));
+        assert!(range_text("start=0&end=11001&step=1").starts_with("exceeded maximum"));
+        assert!(range_text("start=0&end=0&step=1e-9").ends_with("step: 1ms }"));
+        assert!(range_text("start=-1e300&end=1e300&step=1e9").starts_with("exceeded maximum"));
+    }
+
+    #[test]
+    fn the_shorter_timeout_counts() {
+        let most = Duration::from_secs(120);
+        let of = |query| timeout(&Params::parse(b"", query).unwrap(), most);
+        assert_eq!(of("").unwrap(), most);
+        assert_eq!(of("timeout=1m").unwrap(), Duration::from_secs(60));
+        assert_eq!(of("timeout=1h").unwrap(), most);
+        assert_eq!(
+            of("timeout=0").unwrap_err().text,
+            "invalid parameter \"query\": context deadline exceeded"
+        );
+        assert!(of("timeout=x").unwrap_err().text.starts_with("invalid parameter \"timeout\""));
+    }
+}
