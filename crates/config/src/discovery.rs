@@ -107,7 +107,7 @@ impl Section for Unbuilt {
         for key in UNBUILT {
             let Some(node) = fields.take(key) else { continue };
             if !node.is_null() && !node.is_list() {
-                cx.within_key(key, |cx| cx.expected(node, "a list"));
+                cx.within_key(key, |cx| cx.expected_kind(node, "a list"));
             } else if !node.items().is_empty() {
                 self.keys.push(key);
             }

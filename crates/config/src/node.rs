@@ -89,6 +89,16 @@ impl Node {
         serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options)
             .map_err(|error| {
                 let message = error.without_snippet().to_string();
+                // The place is said once, by the issue.
+                let bare = message.rsplit_once(" at line ").map_or(message.as_str(), |(m, _)| m);
+                let message = match bare.strip_prefix("budget breached: ") {
+                    Some(breach) if breach.starts_with("Documents") => {
+                        "expected one YAML document".to_owned()
+                    }
+                    Some(breach) => format!("larger or more nested than is taken: {breach}"),
+                    // The reader goes on with advice to programmers.
+                    None => bare.split(", set DuplicateKeyPolicy").next().unwrap_or("").to_owned(),
+                };
                 NotYaml { place: error.location().map(place).unwrap_or_default(), message }
             })
             .and_then(|raw| build(raw, text))

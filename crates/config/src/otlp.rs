@@ -12,7 +12,7 @@ section! {
         /// Resource attributes that do not.
         ignore_resource_attributes: Vec<String>,
         /// How names are made.
-        translation_strategy: String,
+        translation_strategy: String = "UnderscoreEscapingWithSuffixes".to_owned(),
         /// Whether `service.*` stay in `target_info`.
         keep_identifying_resource_attributes: bool,
         /// Whether histograms become native ones.

@@ -56,13 +56,20 @@ impl<'a> Context<'a> {
         self.within_key(key, |cx| cx.report(node.place_of(key), message));
     }
 
-    /// Notes that `node` is of the wrong kind.
+    /// Notes that `node` is not `what`, which is a single value.
     pub(crate) fn expected(&mut self, node: &Node, what: &str) {
-        let message = match &node.value {
-            Yaml::Scalar { text, .. } => format!("expected {what}, found {}", GoQuoted(text)),
-            _ => format!("expected {what}, found {}", node.kind()),
-        };
-        self.report(node.place, message);
+        match &node.value {
+            Yaml::Scalar { text, .. } => {
+                self.report(node.place, format!("expected {what}, found {}", GoQuoted(text)));
+            }
+            _ => self.expected_kind(node, what),
+        }
+    }
+
+    /// Notes that `node` is of another kind than `what`. Its text is not shown: it may be a
+    /// secret in the wrong place.
+    pub(crate) fn expected_kind(&mut self, node: &Node, what: &str) {
+        self.report(node.place, format!("expected {what}, found {}", node.kind()));
     }
 
     pub(crate) fn within_key<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
@@ -157,7 +164,7 @@ impl<'n> Fields<'n> {
         cx: &mut Context<'_>,
     ) -> Option<Self> {
         let Yaml::Map(entries) = &node.value else {
-            cx.expected(node, "a mapping");
+            cx.expected_kind(node, "a mapping");
             return None;
         };
         Some(Self { entries: entries.iter().collect(), go_type })
@@ -372,7 +379,7 @@ impl<T: Value> Value for Box<T> {
 impl<T: Value> Value for Vec<T> {
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let Yaml::List(items) = &node.value else {
-            cx.expected(node, "a list");
+            cx.expected_kind(node, "a list");
             return None;
         };
         let read = |(index, item)| cx.within_index(index, |cx| T::read(item, cx));
@@ -391,7 +398,7 @@ impl<T: Value> Value for Vec<T> {
 impl<T: Value> Value for BTreeMap<String, T> {
     fn read(node: &Node, cx: &mut Context<'_>) -> Option<Self> {
         let Yaml::Map(entries) = &node.value else {
-            cx.expected(node, "a mapping");
+            cx.expected_kind(node, "a mapping");
             return None;
         };
         let read = |entry: &Entry| {

@@ -98,7 +98,7 @@ section! {
         /// Further headers. Masked, for they often hold tokens.
         headers: BTreeMap<String, Secret>,
         /// Whether times that the local store covers are asked for too.
-        read_recent: bool [always],
+        read_recent: bool,
         /// The server's name, unique.
         name: String,
         /// How the server is spoken to.

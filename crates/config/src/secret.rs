@@ -68,16 +68,20 @@ impl Value for Secret {
 
 /// The URL of a server. Printed, it shows neither password nor query, where tokens live.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ServerUrl(Url);
+pub struct ServerUrl {
+    url: Url,
+    /// `Url` puts a slash where a URL ends with the host; whether nobody wrote it.
+    no_slash: bool,
+}
 
 impl ServerUrl {
     /// The whole URL. The caller must not print, log or store it.
     pub fn expose(&self) -> &Url {
-        &self.0
+        &self.url
     }
 
     fn masked(&self) -> String {
-        let mut url = self.0.clone();
+        let mut url = self.url.clone();
         if url.password().is_some() && url.set_password(Some("xxxxx")).is_err() {
             return MASK.to_owned();
         }
@@ -85,19 +89,17 @@ impl ServerUrl {
             url.set_query(Some("xxxxx"));
         }
         url.set_fragment(None);
-        // `Url` puts a slash where a URL ends with the host; nobody wrote it.
         let text = url.to_string();
-        if url.path() == "/" && url.query().is_none() {
-            text.trim_end_matches('/').to_owned()
-        } else {
-            text
+        match text.strip_suffix('/') {
+            Some(bare) if self.no_slash => bare.to_owned(),
+            _ => text,
         }
     }
 }
 
 impl From<Url> for ServerUrl {
     fn from(url: Url) -> Self {
-        Self(url)
+        Self { url, no_slash: false }
     }
 }
 
@@ -121,8 +123,11 @@ impl Value for ServerUrl {
         };
         // The text is not shown: it may hold a password.
         match Url::parse(text) {
-            Ok(url) if url.has_host() => Some(Self(url)),
-            Ok(_) => {
+            Ok(url) if url.has_host() => {
+                let no_slash = url.path() == "/" && url.query().is_none() && !text.ends_with('/');
+                Some(Self { url, no_slash })
+            }
+            Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {
                 cx.report(node.place, "expected a URL with a host, such as http://host:9090/path");
                 None
             }

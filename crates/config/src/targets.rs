@@ -97,3 +97,33 @@ fn parse_json(text: &str, file_name: &str) -> Result<Vec<TargetGroup>, Error> {
     };
     groups.into_iter().enumerate().map(group).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str, format: Format) -> String {
+        parse(text, format, "t").map(|_| "accepted").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn reads_both_formats() {
+        let yaml = parse("- targets: [a:1]\n  labels: {v: 1.0}\n", Format::Yaml, "t").unwrap();
+        let json = "[\n\t{\"targets\": [\"a:1\"], \"labels\": {\"v\": \"1.0\"}}\n]";
+        assert_eq!(parse(json, Format::Json, "t").unwrap(), yaml);
+        assert_eq!(parse("", Format::Yaml, "t").unwrap(), []);
+        assert_eq!(Format::of_name("a/b.YAML"), Some(Format::Yaml));
+        assert_eq!(Format::of_name("a/json"), None);
+    }
+
+    #[test]
+    fn points_at_what_is_wrong() {
+        assert_eq!(
+            refusal("- target: [a]\n", Format::Yaml),
+            "t:1:3: [0]: field target not found in type targetgroup.Group"
+        );
+        assert!(refusal("[{\"target\": []}]", Format::Json).starts_with("t:1:10: unknown field"));
+        assert!(refusal("", Format::Json).starts_with("t:1:1: EOF"));
+        assert!(refusal("[{\"targets\": [\"\"]}]", Format::Json).contains("[0].targets"));
+    }
+}

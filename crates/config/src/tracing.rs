@@ -25,6 +25,6 @@ section! {
         /// `gzip` or nothing.
         compression: String,
         /// Longest time of one request.
-        timeout: Duration = Duration::from_secs(10),
+        timeout: Duration,
     }
 }

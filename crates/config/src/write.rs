@@ -122,8 +122,11 @@ fn block(string: &str, indent: usize, text: &mut String) {
 }
 
 fn flow_scalar(string: &str, text: &mut String) {
-    if string.contains([',', '[', ']', '{', '}']) {
-        quoted(string, text);
+    if is_plain(string) && string.contains([',', '[', ']', '{', '}', '?']) {
+        // What is plain on a line of its own is not between brackets.
+        text.push('\'');
+        text.push_str(&string.replace('\'', "''"));
+        text.push('\'');
     } else {
         scalar(string, text);
     }

@@ -68,11 +68,14 @@ impl Manager {
             let mut old = std::mem::take(&mut job.watches);
             for entry in &config.file_sd_configs {
                 let kept = old.iter().position(|watch| watch.is_for(entry));
-                let watch = kept.map(|at| old.swap_remove(at)).unwrap_or_else(|| {
-                    let mut watch = Watch::new(entry.clone(), &self.shared.base_dir);
-                    self.look(&mut watch, counters);
-                    watch
-                });
+                let watch = kept.map_or_else(
+                    || {
+                        let mut watch = Watch::new(entry.clone(), &self.shared.base_dir);
+                        self.look(&mut watch, counters);
+                        watch
+                    },
+                    |at| old.swap_remove(at),
+                );
                 job.watches.push(watch);
             }
             job.publish(counters);
