@@ -1,8 +1,5 @@
 //! The configuration as a whole.
 
-#[cfg(test)]
-mod tests;
-
 use narthex_model::number::GoQuoted;
 
 use crate::alerting::Alerting;
@@ -225,3 +222,6 @@ fn check_jobs(
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

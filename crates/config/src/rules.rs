@@ -1,8 +1,5 @@
 //! Rule files.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -168,3 +165,6 @@ fn check_labels(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

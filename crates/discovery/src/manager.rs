@@ -1,8 +1,5 @@
 //! The jobs, their sources, and the channels that their targets are published on.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -163,3 +160,6 @@ impl Job {
         counters.sent_updates += u64::from(sent);
     }
 }
+
+#[cfg(test)]
+mod tests;

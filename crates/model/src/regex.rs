@@ -2,8 +2,6 @@
 
 mod shape;
 mod template;
-#[cfg(test)]
-mod tests;
 mod translate;
 
 use std::borrow::Cow;
@@ -241,3 +239,6 @@ impl fmt::Display for Pattern {
         f.write_str(&self.0.text)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! Relabelling: the rules of `relabel_configs`, applied one after another.
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::str::FromStr;
 
@@ -390,3 +387,6 @@ fn go_uppercase(text: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
