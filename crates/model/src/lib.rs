@@ -5,6 +5,7 @@
 //! with its user.
 #![forbid(unsafe_code)]
 
+pub mod hash;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
@@ -14,6 +15,7 @@ pub mod relabel;
 pub mod sample;
 pub mod time;
 
+pub use hash::Hashing;
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricKind};

@@ -1,0 +1,433 @@
+//! One scrape, from the body to the row: the state that a target keeps between scrapes.
+//!
+//! A body is laid under the target's stencil. Slots that changed go straight into the row; only a
+//! slot that was never seen is resolved to a series. The row ends with one append to the store.
+//! Nothing of a body is stored unless all of it could be read and no limit was broken.
+
+mod renew;
+mod slots;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use narthex_config::ScrapeConfig;
+use narthex_expo::{Fit, Format, Limits, Slot, Stencil};
+use narthex_model::{Hashing, Labels, LabelsBuilder, Metadata, Timestamp};
+use narthex_store::{Error as StoreError, RowSeq, SeriesRef, SourceRef, Writer};
+use parking_lot::Mutex;
+
+use crate::columns::{Columns, column};
+use crate::error::ScrapeError;
+use crate::report::{self, Report};
+use crate::timed::Timed;
+
+/// Below this many dead columns a layout is not renewed.
+const DEAD_COLUMNS_MIN: usize = 64;
+
+/// After so many scrapes without a new series the look-up table from series to column is dropped.
+const INDEX_IDLE_SCRAPES_MAX: u8 = 8;
+
+/// A series that was missing from this many bodies counts as added when it comes again.
+const ADDED_AFTER_BODIES: u32 = 3;
+
+/// No column yet: the slot only ever came with timestamps, or lost its column to another slot.
+const NO_COLUMN: u32 = u32::MAX;
+
+/// Never a column: relabelling dropped the slot.
+const DROPPED: u32 = u32::MAX - 1;
+
+/// The slot of a column that no slot fills: the report's, and those whose slot is gone.
+const NO_SLOT: Slot = Slot(u32::MAX);
+
+/// Set in the column of a slot whose series another slot of the body fills.
+const ALIAS: u32 = 1 << 31;
+
+/// A body that was fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    /// The bytes, decompressed.
+    pub bytes: &'a [u8],
+    /// The format that the target declared.
+    pub format: Format,
+}
+
+/// Samples that the store did not take, though their scrape succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// A second sample of a series at the same time.
+    pub duplicate: u64,
+    /// Older than the series' last.
+    pub out_of_order: u64,
+    /// Older than the store still takes, or too far ahead of the clock.
+    pub out_of_bounds: u64,
+}
+
+impl Refused {
+    /// Counts a row of `samples` that was refused for its time; other errors are handed on.
+    /// Tells whether the row was taken.
+    pub(crate) fn judge(
+        &mut self,
+        answer: Result<RowSeq, StoreError>,
+        samples: usize,
+    ) -> Result<bool, StoreError> {
+        let samples = samples as u64;
+        match answer {
+            Ok(_) => return Ok(true),
+            Err(StoreError::OutOfOrder { .. }) => self.out_of_order += samples,
+            Err(StoreError::Duplicate { .. }) => self.duplicate += samples,
+            Err(StoreError::TooOld { .. } | StoreError::TooFarAhead { .. }) => {
+                self.out_of_bounds += samples;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(false)
+    }
+}
+
+/// What came of one scrape.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Why it failed, if it did.
+    pub error: Option<ScrapeError>,
+    /// Samples that were not taken.
+    pub refused: Refused,
+    /// Samples in the body.
+    pub scraped: u32,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// What is known of one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Unseen,
+    Dropped,
+    Series(SeriesRef),
+}
+
+/// A target's state between scrapes.
+#[derive(Debug)]
+pub struct Cycle {
+    config: Arc<ScrapeConfig>,
+    labels: Labels,
+    timeout: Duration,
+    source: Option<SourceRef>,
+    stencil: Stencil,
+    columns: Option<Columns>,
+    /// Per slot: what it is.
+    known: Vec<Known>,
+    /// Per slot: its column; from [`ALIAS`] on, why it fills none.
+    column_of: Vec<u32>,
+    /// Per column: the slot that fills it.
+    owner: Vec<Slot>,
+    /// Slots whose series another slot already fills.
+    aliases: Vec<Slot>,
+    /// From series to column, while new series keep coming.
+    index: Option<HashMap<SeriesRef, u32, Hashing>>,
+    index_idle: u8,
+    /// Slots of the current body that relabelling dropped.
+    dropped_live: u32,
+    /// Slots that left lately, with the number of the body that lacked them first. A series that
+    /// is back within [`ADDED_AFTER_BODIES`] does not count as added, as Prometheus has it.
+    left: Vec<(Slot, u32)>,
+    /// Bodies that could be read so far.
+    bodies: u32,
+    /// The stencil was told to forget: that a known slot appears tells nothing.
+    forgotten: bool,
+    timed: Timed,
+    scratch: LabelsBuilder,
+    /// Layouts of an earlier configuration, to be ended where the series did not come again.
+    retired: Vec<Columns>,
+    retired_timed: Vec<Timed>,
+}
+
+impl Cycle {
+    /// A target that was never scraped.
+    pub fn new(config: Arc<ScrapeConfig>, labels: Labels, timeout: Duration) -> Self {
+        Self {
+            config,
+            labels,
+            timeout,
+            source: None,
+            stencil: Stencil::new(Format::Text, Limits::default()),
+            columns: None,
+            known: Vec::new(),
+            column_of: Vec::new(),
+            owner: Vec::new(),
+            aliases: Vec::new(),
+            index: None,
+            index_idle: 0,
+            dropped_live: 0,
+            left: Vec::new(),
+            bodies: 0,
+            forgotten: false,
+            timed: Timed::default(),
+            scratch: LabelsBuilder::default(),
+            retired: Vec::new(),
+            retired_timed: Vec::new(),
+        }
+    }
+
+    /// The metadata that the target's last bodies gave, and a number that grows when it changes.
+    pub fn metadata(&self) -> (u64, impl Iterator<Item = (&str, &Metadata)>) {
+        (self.stencil.metadata_version(), self.stencil.metadata())
+    }
+
+    /// Takes a new configuration: all series are resolved anew at the next scrape, and those that
+    /// it no longer brings forth get their staleness marker then.
+    pub fn reconfigure(&mut self, config: Arc<ScrapeConfig>, timeout: Duration) {
+        self.config = config;
+        self.timeout = timeout;
+        self.start_over(self.stencil.format());
+    }
+
+    /// Absorbs the answer to one scrape that began at `at`: one row for the target, and one for
+    /// each timestamp that the body's lines carry. `elapsed` is asked for the scrape's duration
+    /// once the body has been read.
+    ///
+    /// # Errors
+    /// Only when the store itself fails; a bad scrape is an [`Outcome`] with an error.
+    pub fn absorb(
+        &mut self,
+        writer: &Mutex<Writer>,
+        fetched: Result<Body<'_>, ScrapeError>,
+        at: Timestamp,
+        elapsed: impl FnOnce() -> Duration,
+    ) -> Result<Outcome, StoreError> {
+        let answer = self.try_absorb(writer, fetched, at, elapsed);
+        if answer.is_err() {
+            // What was half done is not worth telling apart: the next scrape begins anew.
+            self.start_over(self.stencil.format());
+        }
+        answer
+    }
+
+    fn try_absorb(
+        &mut self,
+        writer: &Mutex<Writer>,
+        fetched: Result<Body<'_>, ScrapeError>,
+        at: Timestamp,
+        elapsed: impl FnOnce() -> Duration,
+    ) -> Result<Outcome, StoreError> {
+        let body_bytes = match &fetched {
+            Ok(body) => f64::from(u32::try_from(body.bytes.len()).unwrap_or(u32::MAX)),
+            Err(ScrapeError::BodyTooLarge) => -1.0,
+            Err(_) => 0.0,
+        };
+        let fitted = fetched.and_then(|body| self.fit(body));
+        let mut writer = writer.lock();
+        self.open_layout(&mut writer)?;
+        let mut refused = Refused::default();
+        let mut report = Report {
+            timeout_seconds: self.timeout.as_secs_f64(),
+            sample_limit: self.config.sample_limit,
+            body_bytes,
+            ..Report::default()
+        };
+        let taken = match fitted {
+            Ok(fit) => self.take(&mut writer, fit, at, &mut refused, &mut report),
+            Err(error) => {
+                report.scraped = error.samples_before();
+                report.post_relabel = error.samples_before();
+                Err(error)
+            }
+        };
+        let error = match taken {
+            Ok(()) => None,
+            Err(ScrapeError::Store(error)) => return Err(error),
+            Err(error) => {
+                self.fail(&mut writer, at)?;
+                Some(error)
+            }
+        };
+        let duration = elapsed();
+        report.up = error.is_none();
+        report.duration_seconds = duration.as_secs_f64();
+        self.finish(&mut writer, at, &report, &mut refused)?;
+        Ok(Outcome { error, refused, scraped: report.scraped, duration })
+    }
+
+    /// The target is gone: everything it had ends at `at`, the report's series as well, but not
+    /// the series in `taken_over`, which another target brings by now.
+    ///
+    /// # Errors
+    /// Only when the store itself fails.
+    pub fn end(
+        &mut self,
+        writer: &Mutex<Writer>,
+        at: Timestamp,
+        taken_over: &HashSet<SeriesRef>,
+    ) -> Result<(), StoreError> {
+        let mut writer = writer.lock();
+        let mut refused = Refused::default();
+        if let Some(mut columns) = self.columns.take() {
+            columns.begin();
+            columns.end_except(taken_over);
+            refused.judge(columns.append(&mut writer, at), 0)?;
+            writer.drop_layout(columns.layout());
+        }
+        for mut old in self.retired.drain(..) {
+            old.begin();
+            old.end_except(taken_over);
+            refused.judge(old.append(&mut writer, at), 0)?;
+            writer.drop_layout(old.layout());
+        }
+        if self.config.track_timestamps_staleness {
+            self.timed.end(&mut writer, at, |_| true)?;
+        }
+        for timed in self.retired_timed.iter_mut().chain([&mut self.timed]) {
+            timed.close(&mut writer);
+        }
+        Ok(())
+    }
+
+    /// The series that the target has now, of the common row.
+    pub fn live_series(&self) -> HashSet<SeriesRef> {
+        self.columns.as_ref().map(Columns::live_series).unwrap_or_default()
+    }
+
+    /// Lets go of the layouts without a marker, for a shutdown.
+    pub fn close(&mut self, writer: &Mutex<Writer>) {
+        let mut writer = writer.lock();
+        for columns in self.columns.take().into_iter().chain(self.retired.drain(..)) {
+            writer.drop_layout(columns.layout());
+        }
+        self.timed.close(&mut writer);
+    }
+
+    fn fit(&mut self, body: Body<'_>) -> Result<Fit, ScrapeError> {
+        if body.format != self.stencil.format() {
+            self.start_over(body.format);
+        }
+        Ok(self.stencil.fit(body.bytes)?)
+    }
+
+    /// Forgets all slots and retires the layouts.
+    fn start_over(&mut self, format: Format) {
+        self.retired.extend(self.columns.take());
+        self.retired_timed.push(std::mem::take(&mut self.timed));
+        self.stencil = Stencil::new(format, Limits::default());
+        self.known.clear();
+        self.column_of.clear();
+        self.owner.clear();
+        self.aliases.clear();
+        self.index = None;
+        self.dropped_live = 0;
+        self.left.clear();
+    }
+
+    /// Makes the layout, if there is none, with the report's columns first.
+    fn open_layout(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
+        if self.columns.is_some() {
+            return Ok(());
+        }
+        let source = *self.source.get_or_insert_with(|| writer.new_source());
+        let mut columns = Columns::new(writer.new_layout(source)?);
+        let series = report::series(&self.labels, self.config.extra_scrape_metrics)
+            .iter()
+            .map(|labels| writer.resolve(labels))
+            .collect::<Result<Vec<_>, _>>()?;
+        columns.add(writer, &series)?;
+        self.owner = vec![NO_SLOT; series.len()];
+        self.columns = Some(columns);
+        Ok(())
+    }
+
+    fn report_len(&self) -> usize {
+        report::NAMES.len()
+            + if self.config.extra_scrape_metrics { report::EXTRA_NAMES.len() } else { 0 }
+    }
+
+    /// Moves a body that was read into the row.
+    fn take(
+        &mut self,
+        writer: &mut Writer,
+        fit: Fit,
+        at: Timestamp,
+        refused: &mut Refused,
+        report: &mut Report,
+    ) -> Result<(), ScrapeError> {
+        report.scraped = fit.samples;
+        report.post_relabel = fit.samples;
+        let added = self.meet_newcomers(writer)?;
+        self.count_dropped();
+        report.post_relabel = fit.samples.saturating_sub(self.dropped_live);
+        let limit = self.config.sample_limit;
+        if limit > 0 && u64::from(report.post_relabel) > limit {
+            return Err(ScrapeError::SampleLimit);
+        }
+        report.added = added;
+        refused.duplicate += u64::from(fit.duplicates);
+        self.fill_row(writer)?;
+        self.fill_aliases(refused);
+        if !(self.stencil.timed().is_empty() && self.timed.is_empty()) {
+            self.take_timed(writer, at, refused)?;
+        }
+        Ok(())
+    }
+
+    /// Samples with timestamps of their own leave the common row.
+    fn take_timed(
+        &mut self,
+        writer: &mut Writer,
+        at: Timestamp,
+        refused: &mut Refused,
+    ) -> Result<(), StoreError> {
+        if !self.config.honor_timestamps {
+            return Ok(());
+        }
+        let source = *self.source.get_or_insert_with(|| writer.new_source());
+        if self.config.track_timestamps_staleness {
+            let vanished = self.stencil.vanished();
+            self.timed.end(writer, at, |slot| vanished.contains(&slot))?;
+        }
+        let known = &self.known;
+        let series = |slot: Slot| match known.get(slot.0 as usize) {
+            Some(&Known::Series(series)) => Some(series),
+            _ => None,
+        };
+        self.timed.append(writer, source, &self.stencil, series, refused)
+    }
+
+    /// Nothing of the scrape counts: all that was there ends.
+    fn fail(&mut self, writer: &mut Writer, at: Timestamp) -> Result<(), StoreError> {
+        let first = self.report_len();
+        self.stencil.forget();
+        self.forgotten = true;
+        self.dropped_live = 0;
+        if let Some(columns) = &mut self.columns {
+            columns.begin();
+            columns.end_all(first);
+        }
+        if self.config.track_timestamps_staleness {
+            self.timed.end(writer, at, |_| true)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the report and hands the row over.
+    fn finish(
+        &mut self,
+        writer: &mut Writer,
+        at: Timestamp,
+        report: &Report,
+        refused: &mut Refused,
+    ) -> Result<(), StoreError> {
+        let report_len = self.report_len();
+        if let Some(columns) = &mut self.columns {
+            for (index, value) in report.values().into_iter().take(report_len).enumerate() {
+                if columns.get(column(index)).to_bits() != value.to_bits() {
+                    columns.set(column(index), value);
+                }
+            }
+            let samples = columns.live();
+            refused.judge(columns.append(writer, at), samples)?;
+        }
+        self.end_retired(writer, at)?;
+        self.renew(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

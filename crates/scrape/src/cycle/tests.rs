@@ -1,0 +1,290 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use narthex_config::Config;
+use narthex_model::{Matcher, TimeRange, is_stale};
+use narthex_store::testing::memory_store;
+use narthex_store::{Samples, Store};
+use proptest::prelude::*;
+
+use super::*;
+use crate::columns::Columns;
+
+/// A target that is scraped every 1000 ms from 1000 on.
+struct Bench {
+    store: Arc<Store>,
+    writer: Mutex<Writer>,
+    cycle: Cycle,
+    at: Timestamp,
+}
+
+fn config(keys: &str) -> Arc<ScrapeConfig> {
+    let text = format!("scrape_configs:\n- job_name: j\n{keys}");
+    let config = Config::parse(&text, "test.yml").expect("a valid configuration");
+    Arc::new(config.scrape_configs.into_iter().next().expect("one job"))
+}
+
+/// `name{label="value", ...}`, without the braces when there is nothing between them.
+fn shown(labels: &Labels) -> String {
+    let mut rest = LabelsBuilder::from_labels(labels);
+    rest.remove("__name__");
+    let rest = rest.build();
+    let braces = if rest.is_empty() { String::new() } else { rest.to_string() };
+    format!("{}{braces}", labels.metric_name())
+}
+
+impl Bench {
+    fn new(keys: &str) -> Self {
+        let (store, writer) = memory_store();
+        let labels = Labels::from_pairs([("instance", "i"), ("job", "j")]);
+        let cycle = Cycle::new(config(keys), labels, Duration::from_secs(1));
+        Self { store, writer: Mutex::new(writer), cycle, at: Timestamp(0) }
+    }
+
+    fn absorb(&mut self, fetched: Result<&str, ScrapeError>) -> Outcome {
+        self.at = self.at.plus_millis(1000);
+        let body = fetched.map(|text| Body { bytes: text.as_bytes(), format: Format::Text });
+        let outcome = self.cycle.absorb(&self.writer, body, self.at, || Duration::ZERO);
+        outcome.expect("the store works")
+    }
+
+    fn scrape(&mut self, body: &str) -> Outcome {
+        let outcome = self.absorb(Ok(body));
+        assert!(outcome.error.is_none(), "{:?}", outcome.error);
+        outcome
+    }
+
+    /// All samples by series, without `job` and `instance`; a stale marker is `None`.
+    fn all(&self) -> BTreeMap<String, Vec<(i64, Option<f64>)>> {
+        let every = Matcher::new(narthex_model::MatchOp::Regex, "__name__", ".+").unwrap();
+        let selection = self.store.snapshot().select(&[every], TimeRange::ALL).unwrap();
+        let mut all = BTreeMap::new();
+        let mut samples = Samples::default();
+        for series in &selection.series {
+            series.read(TimeRange::ALL, &mut samples).unwrap();
+            let times = samples.times.iter().map(|at| at.0);
+            let values = samples.values.iter().map(|v| (!is_stale(*v)).then_some(*v));
+            let mut labels = LabelsBuilder::from_labels(series.labels());
+            let own = |name: &str, value: &str| {
+                (name, value) != ("job", "j") && (name, value) != ("instance", "i")
+            };
+            labels.retain(own);
+            all.insert(shown(&labels.build()), times.zip(values).collect());
+        }
+        all
+    }
+
+    fn series(&self, name: &str) -> Vec<(i64, Option<f64>)> {
+        let all = self.all();
+        all.get(name).unwrap_or_else(|| panic!("{name} is not in {:?}", all.keys())).clone()
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        self.all().into_keys().collect()
+    }
+}
+
+#[test]
+fn a_scrape_is_stored_with_its_report() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1\nb{x=\"y\"} 2\n");
+    bench.scrape("a 3\nb{x=\"y\"} 2\n");
+    assert_eq!(bench.series("a"), [(1000, Some(1.0)), (2000, Some(3.0))]);
+    assert_eq!(bench.series("b{x=\"y\"}"), [(1000, Some(2.0)), (2000, Some(2.0))]);
+    assert_eq!(bench.series("up"), [(1000, Some(1.0)), (2000, Some(1.0))]);
+    assert_eq!(bench.series("scrape_series_added"), [(1000, Some(2.0)), (2000, Some(0.0))]);
+    assert_eq!(bench.series("scrape_samples_scraped"), [(1000, Some(2.0)), (2000, Some(2.0))]);
+    assert_eq!(bench.names().len(), 7);
+}
+
+#[test]
+fn a_series_that_left_goes_stale_once() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1\nb 2\n");
+    bench.scrape("a 1\n");
+    bench.scrape("a 1\n");
+    bench.scrape("a 1\nb 5\n");
+    assert_eq!(bench.series("b"), [(1000, Some(2.0)), (2000, None), (4000, Some(5.0))]);
+    let added: Vec<_> = bench.series("scrape_series_added").iter().map(|s| s.1).collect();
+    assert_eq!(added, [Some(2.0), Some(0.0), Some(0.0), Some(0.0)], "back soon: not added");
+}
+
+#[test]
+fn a_failed_scrape_ends_all_and_reports() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1\n");
+    let outcome = bench.absorb(Err(ScrapeError::Status("503 Service Unavailable".to_owned())));
+    let error = outcome.error.expect("the scrape failed").to_string();
+    assert_eq!(error, "server returned HTTP status 503 Service Unavailable");
+    bench.absorb(Ok("a 1\nb 2\nc broken\n"));
+    bench.scrape("a 1\n");
+    assert_eq!(bench.series("a"), [(1000, Some(1.0)), (2000, None), (4000, Some(1.0))]);
+    let up: Vec<_> = bench.series("up").iter().map(|s| s.1).collect();
+    assert_eq!(up, [Some(1.0), Some(0.0), Some(0.0), Some(1.0)]);
+    assert_eq!(bench.series("scrape_samples_scraped")[2], (3000, Some(2.0)));
+    assert!(!bench.names().contains("b"), "nothing of a broken body is stored");
+}
+
+#[test]
+fn exposed_labels_give_way_or_are_honored() {
+    let body = "a{job=\"own\",exported_job=\"x\"} 1\nb{instance=\"\"} 2\n";
+    let mut bench = Bench::new("");
+    bench.scrape(body);
+    let names = bench.names();
+    assert!(names.contains("a{exported_exported_job=\"own\", exported_job=\"x\"}"), "{names:?}");
+    let mut bench = Bench::new("  honor_labels: true\n");
+    bench.scrape(body);
+    let all = bench.store.snapshot().select(&[Matcher::equal("__name__", "b")], TimeRange::ALL);
+    let labels = all.unwrap().series.first().map(|s| shown(s.labels()));
+    assert_eq!(labels.as_deref(), Some("b{job=\"j\"}"), "a blank label keeps the target's out");
+    assert!(bench.names().contains("a{exported_job=\"x\", job=\"own\"}"), "{:?}", bench.names());
+}
+
+#[test]
+fn of_two_lines_with_one_series_the_first_wins() {
+    let keys = "  metric_relabel_configs:\n  - {action: labeldrop, regex: x}\n";
+    let mut bench = Bench::new(keys);
+    assert_eq!(bench.scrape("a{x=\"1\"} 1\na{x=\"2\"} 2\n").refused.duplicate, 1);
+    assert_eq!(bench.scrape("a{x=\"1\"} 3\na{x=\"2\"} 3\n").refused.duplicate, 0);
+    bench.scrape("a{x=\"2\"} 7\n");
+    bench.scrape("a{x=\"1\"} 8\na{x=\"2\"} 9\n");
+    let values: Vec<_> = bench.series("a").iter().map(|s| s.1).collect();
+    assert_eq!(values[..3], [Some(1.0), Some(3.0), Some(7.0)]);
+    assert_eq!(values.len(), 4);
+}
+
+#[test]
+fn dropped_series_are_not_stored_nor_counted() {
+    let keys = "  metric_relabel_configs:\n  - {action: drop, source_labels: [__name__], \
+                regex: b}\n  sample_limit: 1\n";
+    let mut bench = Bench::new(keys);
+    bench.scrape("a 1\nb 2\n");
+    bench.scrape("a 1\nb 3\n");
+    assert!(!bench.names().contains("b"));
+    let post = bench.series("scrape_samples_post_metric_relabeling");
+    assert_eq!(post, [(1000, Some(1.0)), (2000, Some(1.0))]);
+    let outcome = bench.absorb(Ok("a 1\nb 3\nc 4\n"));
+    assert_eq!(outcome.error.expect("over the limit").to_string(), "sample limit exceeded");
+    assert_eq!(bench.series("scrape_samples_scraped")[2].1, Some(3.0));
+}
+
+#[test]
+fn label_limits_fail_the_scrape() {
+    let mut bench = Bench::new("  label_limit: 3\n");
+    let outcome = bench.absorb(Ok("a{x=\"1\"} 1\n"));
+    let error = outcome.error.expect("too many labels").to_string();
+    assert_eq!(error, "label_limit exceeded (metric: a, number of labels: 4, limit: 3)");
+    bench.scrape("a 1\n");
+}
+
+#[test]
+fn own_timestamps_are_honored() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1 500\nb 2\nc 3 600\n");
+    bench.scrape("a 2 1500\nb 2\nc 4 1500\n");
+    bench.scrape("a 2 1500\nb 2\n");
+    bench.scrape("b 2\nc 5 2500\na 9 1200\n");
+    assert_eq!(bench.series("a"), [(500, Some(1.0)), (1500, Some(2.0))]);
+    assert_eq!(bench.series("c"), [(600, Some(3.0)), (1500, Some(4.0)), (2500, Some(5.0))]);
+    assert_eq!(bench.series("b").len(), 4);
+    let mut bench = Bench::new("  honor_timestamps: false\n");
+    bench.scrape("a 1 500\n");
+    bench.scrape("a 1 500\n");
+    assert_eq!(bench.series("a"), [(1000, Some(1.0)), (2000, Some(1.0))]);
+}
+
+#[test]
+fn tracked_timestamps_go_stale() {
+    let mut bench = Bench::new("  track_timestamps_staleness: true\n");
+    bench.scrape("a 1 500\nb 1\n");
+    bench.scrape("b 1\n");
+    assert_eq!(bench.series("a"), [(500, Some(1.0)), (2000, None)]);
+}
+
+#[test]
+fn a_new_configuration_ends_what_it_does_not_bring() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1\nb 2\n");
+    let drop = config(
+        "  metric_relabel_configs:\n  - {action: drop, source_labels: [__name__], regex: b}\n",
+    );
+    bench.cycle.reconfigure(drop, Duration::from_secs(1));
+    bench.scrape("a 1\nb 2\n");
+    assert_eq!(bench.series("a"), [(1000, Some(1.0)), (2000, Some(1.0))]);
+    assert_eq!(bench.series("b"), [(1000, Some(2.0)), (2000, None)]);
+}
+
+#[test]
+fn the_end_spares_what_another_target_brings() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1\nb 2\n");
+    let a = bench.store.snapshot().select(&[Matcher::equal("__name__", "a")], TimeRange::ALL);
+    let a = a.unwrap().series.first().map(|s| s.labels().clone()).expect("a is there");
+    let a = bench.writer.lock().resolve(&a).unwrap();
+    bench.cycle.end(&bench.writer, Timestamp(2000), &HashSet::from([a])).unwrap();
+    assert_eq!(bench.series("a"), [(1000, Some(1.0))]);
+    assert_eq!(bench.series("b"), [(1000, Some(2.0)), (2000, None)]);
+    assert_eq!(bench.series("up"), [(1000, Some(1.0)), (2000, None)]);
+}
+
+#[test]
+fn churn_does_not_widen_the_layout_for_ever() {
+    let mut bench = Bench::new("");
+    for round in 0..40 {
+        let mut body = String::new();
+        for at in 0..50 {
+            let _ = writeln!(body, "a{{id=\"{}\"}} {round}", round * 50 + at);
+        }
+        bench.scrape(&body);
+    }
+    let columns = bench.cycle.columns.as_ref().map_or(0, Columns::len);
+    assert!(columns < 400, "{columns} columns for 55 series");
+    assert_eq!(bench.series("a{id=\"0\"}"), [(1000, Some(0.0)), (2000, None)]);
+    assert_eq!(bench.series("a{id=\"1999\"}"), [(40_000, Some(39.0))]);
+}
+
+/// What one scrape of the model brings: values of some of a few series; or it fails.
+fn body() -> impl Strategy<Value = Option<Vec<(u8, u8)>>> {
+    let line = (0_u8..12, 0_u8..3);
+    prop_oneof![
+        9 => prop::collection::vec(line, 0..12).prop_map(Some),
+        1 => Just(None),
+    ]
+}
+
+proptest! {
+    /// Any run of scrapes is stored as a naive reading of the bodies has it.
+    #[test]
+    fn equals_the_naive_reading(bodies in prop::collection::vec(body(), 1..40)) {
+        let mut bench = Bench::new("");
+        let mut expected: BTreeMap<String, Vec<(i64, Option<f64>)>> = BTreeMap::new();
+        let mut present: BTreeSet<String> = BTreeSet::new();
+        for (turn, body) in bodies.iter().enumerate() {
+            let at = (i64::try_from(turn).unwrap() + 1) * 1000;
+            let mut now = BTreeMap::new();
+            match body {
+                Some(lines) => {
+                    let mut text = String::new();
+                    for (series, value) in lines {
+                        let _ = writeln!(text, "m{{s=\"{series}\"}} {value}");
+                        now.entry(format!("m{{s=\"{series}\"}}")).or_insert(f64::from(*value));
+                    }
+                    bench.scrape(&text);
+                }
+                None => {
+                    bench.absorb(Err(ScrapeError::BodyTooLarge));
+                }
+            }
+            for gone in present.iter().filter(|s| !now.contains_key(*s)) {
+                expected.entry(gone.clone()).or_default().push((at, None));
+            }
+            for (series, value) in &now {
+                expected.entry(series.clone()).or_default().push((at, Some(*value)));
+            }
+            present = now.into_keys().collect();
+        }
+        let mut all = bench.all();
+        all.retain(|name, _| name.starts_with("m{"));
+        prop_assert_eq!(all, expected);
+    }
+}

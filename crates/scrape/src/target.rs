@@ -1,0 +1,218 @@
+//! One target: what discovery said of it, what relabelling made of that, and its URL.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use narthex_config::ScrapeConfig;
+use narthex_model::relabel;
+use narthex_model::time::{format_duration, parse_duration};
+use narthex_model::{Labels, LabelsBuilder};
+use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
+
+const ADDRESS: &str = "__address__";
+const SCHEME: &str = "__scheme__";
+const METRICS_PATH: &str = "__metrics_path__";
+const INTERVAL: &str = "__scrape_interval__";
+const TIMEOUT: &str = "__scrape_timeout__";
+const PARAM_PREFIX: &str = "__param_";
+const META_PREFIX: &str = "__meta_";
+
+/// A target that is to be scraped.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What discovery and the defaults gave, before relabelling.
+    pub discovered: Labels,
+    /// The labels that every sample of the target gets: nothing that begins with `__`.
+    pub labels: Labels,
+    /// Where to ask.
+    pub url: Url,
+    /// How often, after relabelling of `__scrape_interval__`.
+    pub interval: Duration,
+    /// How long one scrape may take, body included; at most `interval`.
+    pub timeout: Duration,
+    /// Identity: labels before the `__` ones are taken away, and the URL.
+    pub identity: Identity,
+}
+
+/// Tells targets of one pool apart; equal for targets that would be scraped the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity(u64);
+
+/// What became of a discovered target.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// It is to be scraped.
+    Active(Box<Target>),
+    /// Relabelling dropped it; these are the labels it had before.
+    Dropped(Labels),
+}
+
+/// Why a discovered target cannot be scraped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Relabelling left no `__address__`.
+    #[error("no address")]
+    NoAddress,
+    /// The address is no `host` or `host:port`.
+    #[error("{} is not a valid hostname", narthex_model::number::GoQuoted(.0))]
+    Address(String),
+    /// The scheme is neither `http` nor `https`, or the parts make no URL.
+    #[error("invalid target url: {0}")]
+    Url(String),
+    /// `__scrape_interval__` or `__scrape_timeout__` is not a positive duration.
+    #[error("error parsing {what}: {reason}")]
+    Duration {
+        /// `scrape interval` or `scrape timeout`.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The timeout is longer than the interval.
+    #[error("scrape timeout cannot be greater than scrape interval ({timeout:?} > {interval:?})")]
+    TimeoutOverInterval {
+        /// The timeout.
+        timeout: String,
+        /// The interval.
+        interval: String,
+    },
+}
+
+impl Target {
+    /// Makes of one discovered label set what `config` says of it.
+    pub fn from_discovered(config: &ScrapeConfig, labels: &Labels) -> Result<Fate, TargetError> {
+        let mut builder = LabelsBuilder::from_labels(labels);
+        for (name, value) in [
+            ("job", config.job_name.as_str()),
+            (INTERVAL, &format_duration(config.scrape_interval)),
+            (TIMEOUT, &format_duration(config.scrape_timeout)),
+            (METRICS_PATH, &config.metrics_path),
+            (SCHEME, &config.scheme),
+        ] {
+            set_default(&mut builder, name, value);
+        }
+        for (name, values) in &config.params {
+            if let Some(first) = values.first() {
+                set_default(&mut builder, &format!("{PARAM_PREFIX}{name}"), first);
+            }
+        }
+        let discovered = builder.build();
+        if !relabel::process(&config.relabel_configs, &mut builder) {
+            return Ok(Fate::Dropped(discovered));
+        }
+        let target = Self::from_relabelled(config, discovered, &mut builder)?;
+        Ok(Fate::Active(Box::new(target)))
+    }
+
+    fn from_relabelled(
+        config: &ScrapeConfig,
+        discovered: Labels,
+        builder: &mut LabelsBuilder,
+    ) -> Result<Self, TargetError> {
+        let address = builder.get(ADDRESS).unwrap_or("").to_owned();
+        if address.is_empty() {
+            return Err(TargetError::NoAddress);
+        }
+        if address.contains('/') {
+            return Err(TargetError::Address(address));
+        }
+        let interval = positive_duration("scrape interval", builder.get(INTERVAL))?;
+        let timeout = positive_duration("scrape timeout", builder.get(TIMEOUT))?;
+        if timeout > interval {
+            let (timeout, interval) = (format_duration(timeout), format_duration(interval));
+            return Err(TargetError::TimeoutOverInterval { timeout, interval });
+        }
+        let url = target_url(config, builder, &address)?;
+        builder.retain(|name, _| !name.starts_with(META_PREFIX));
+        set_default(builder, "instance", &address);
+        let identity = identity(&builder.build(), &url);
+        builder.retain(|name, _| !name.starts_with("__"));
+        Ok(Self { discovered, labels: builder.build(), url, interval, timeout, identity })
+    }
+}
+
+impl fmt::Display for Target {
+    /// The URL without credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&public_url(&self.url))
+    }
+}
+
+/// The URL as it may be shown: a password becomes `xxxxx`, as Go's `URL.Redacted` has it.
+pub(crate) fn public_url(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.password().is_some() && url.set_password(Some("xxxxx")).is_err() {
+        return String::new();
+    }
+    url.to_string()
+}
+
+fn set_default(builder: &mut LabelsBuilder, name: &str, value: &str) {
+    if builder.get(name).is_none() {
+        builder.set(name, value);
+    }
+}
+
+fn positive_duration(what: &'static str, text: Option<&str>) -> Result<Duration, TargetError> {
+    let duration = parse_duration(text.unwrap_or(""))
+        .map_err(|e| TargetError::Duration { what, reason: e.to_string() })?;
+    if duration.is_zero() {
+        return Err(TargetError::Duration { what, reason: format!("{what} cannot be 0") });
+    }
+    Ok(duration)
+}
+
+/// Puts scheme, address, path and parameters together; a `__param_x` label stands for the first
+/// value of parameter `x`.
+fn target_url(
+    config: &ScrapeConfig,
+    builder: &LabelsBuilder,
+    address: &str,
+) -> Result<Url, TargetError> {
+    let scheme = builder.get(SCHEME).unwrap_or("");
+    if scheme != "http" && scheme != "https" {
+        return Err(TargetError::Url(format!("unsupported scheme {scheme:?}")));
+    }
+    let mut url = Url::parse(&format!("{scheme}://{address}"))
+        .map_err(|e| TargetError::Url(format!("{address}: {e}")))?;
+    url.set_path(builder.get(METRICS_PATH).unwrap_or(""));
+    let mut params: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, values) in &config.params {
+        params.insert(name, values.iter().map(String::as_str).collect());
+    }
+    for (label, value) in builder.iter() {
+        if let Some(name) = label.strip_prefix(PARAM_PREFIX) {
+            let values = params.entry(name).or_default();
+            match values.first_mut() {
+                Some(first) => *first = value,
+                None => values.push(value),
+            }
+        }
+    }
+    if params.values().any(|values| !values.is_empty()) {
+        let mut query = url.query_pairs_mut();
+        for (name, values) in &params {
+            for value in values {
+                query.append_pair(name, value);
+            }
+        }
+    }
+    Ok(url)
+}
+
+fn identity(labels: &Labels, url: &Url) -> Identity {
+    let mut text = labels.as_encoded().to_owned();
+    text.push('\0');
+    text.push_str(url.as_str());
+    Identity(xxh3_64(text.as_bytes()))
+}
+
+impl Identity {
+    /// Where in each interval the target's turn is, so that targets spread evenly and keep their
+    /// phase over restarts: milliseconds from the grid point, below `interval`.
+    pub fn offset_ms(self, interval: Duration, seed: u64) -> u64 {
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        (self.0 ^ seed) % interval_ms
+    }
+}
