@@ -1,1 +1,109 @@
-//! benches
+//! What the benchmarks share: recorded bodies and a target whose scrapes go into a store.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use narthex_config::Config;
+use narthex_expo::Format;
+use narthex_model::{Clock, Labels, LabelsBuilder, Timestamp};
+use narthex_scrape::cycle::{Body, Cycle};
+use narthex_store::fs::DiskFs;
+use narthex_store::{Options, Store, Writer};
+use narthex_testkit::recording;
+use parking_lot::Mutex;
+
+/// Seconds between the scrapes that are replayed, as most targets are asked.
+pub const INTERVAL_SECONDS: usize = 15;
+
+/// The bodies of a recording, [`INTERVAL_SECONDS`] apart.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn bodies(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let frames = recording::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(frames.into_iter().step_by(INTERVAL_SECONDS).map(|frame| frame.body).collect())
+}
+
+/// The folder with `node.rec.zst` and `vm.rec.zst`: `NARTHEX_RECORDINGS`, or beside the project.
+pub fn recordings() -> PathBuf {
+    match std::env::var_os("NARTHEX_RECORDINGS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings"),
+    }
+}
+
+/// A clock that stands where it was put: at the time of the scrape that is replayed.
+#[derive(Debug, Default)]
+struct Standing(Mutex<i64>);
+
+impl Clock for Standing {
+    fn now(&self) -> Timestamp {
+        Timestamp(*self.0.lock())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// One target and the store behind it, in a folder of its own.
+#[derive(Debug)]
+pub struct Target {
+    store: Arc<Store>,
+    writer: Mutex<Writer>,
+    cycle: Cycle,
+    clock: Arc<Standing>,
+    at: Timestamp,
+    _folder: tempfile::TempDir,
+}
+
+impl Target {
+    /// An empty store on disk and a target that was never scraped.
+    ///
+    /// # Errors
+    /// When the folder or the store cannot be made.
+    pub fn new() -> Result<Self> {
+        let start = Timestamp(1_700_000_000_000);
+        let folder = tempfile::tempdir()?;
+        let clock = Arc::new(Standing(Mutex::new(start.0)));
+        let fs = Arc::new(DiskFs::new(folder.path())?);
+        let (store, writer) = narthex_store::open(fs, clock.clone(), Options::default())?;
+        let config = Config::parse("scrape_configs: [{job_name: node}]", "bench.yml")?;
+        let config = config.scrape_configs.into_iter().next().context("the one job")?;
+        let cycle = Cycle::new(Arc::new(config), labels(), Duration::from_secs(10));
+        let writer = Mutex::new(writer);
+        Ok(Self { store, writer, cycle, clock, at: start, _folder: folder })
+    }
+
+    /// Absorbs one body, an interval after the one before. Returns how many samples were stored,
+    /// the five of the report included.
+    ///
+    /// # Errors
+    /// When the body cannot be read or the store fails.
+    pub fn absorb(&mut self, body: &[u8]) -> Result<u64> {
+        let interval_ms = i64::try_from(INTERVAL_SECONDS * 1000)?;
+        self.at = self.at.plus_millis(interval_ms);
+        *self.clock.0.lock() = self.at.0;
+        let fetched = Ok(Body { bytes: body, format: Format::Text });
+        let outcome =
+            self.cycle.absorb(&self.writer, fetched, self.at, || Duration::from_millis(7))?;
+        match outcome.error {
+            Some(error) => Err(error.into()),
+            None => Ok(u64::from(outcome.scraped) + 5),
+        }
+    }
+
+    /// The store behind the target.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+fn labels() -> Labels {
+    let mut builder = LabelsBuilder::default();
+    builder.set("instance", "localhost:9100").set("job", "node");
+    builder.build()
+}
