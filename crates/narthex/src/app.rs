@@ -63,8 +63,12 @@ pub struct App {
 pub struct Parts {
     /// The store.
     pub store: Arc<Store>,
+    /// Who scrapes.
+    pub scrape: Arc<narthex_scrape::Manager>,
     /// Who sends to receivers.
     pub remote: Arc<narthex_remote::Manager>,
+    /// Who knows the targets.
+    pub discovery: narthex_discovery::Manager,
 }
 
 impl App {

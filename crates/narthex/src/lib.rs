@@ -16,7 +16,6 @@ pub mod clock;
 pub mod ctl;
 pub mod engine;
 pub mod flags;
-pub mod glob;
 pub mod logging;
 pub mod memory;
 pub mod query_pool;

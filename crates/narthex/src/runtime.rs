@@ -32,6 +32,9 @@ const EXTRA_BLOCKING_THREADS: usize = 16;
 /// How long an idle query thread is kept.
 const IDLE_THREAD: Duration = Duration::from_secs(10);
 
+/// How long running scrapes may take to end.
+const SCRAPE_STOP_MAX: Duration = Duration::from_secs(10);
+
 /// How often the built-in configuration looks for a `node_exporter`.
 const NODE_PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -207,11 +210,24 @@ fn retention(flags: &Flags, config: &Config) -> Retention {
     }
 }
 
+/// What the targets say about their metrics, for those who send it on.
+#[derive(Debug)]
+struct TargetMetadata(Arc<narthex_scrape::Manager>);
+
+impl narthex_remote::MetadataSource for TargetMetadata {
+    fn visit(&self, each: &mut dyn FnMut(&str, &narthex_model::Metadata)) {
+        self.0.each_metadata(|_, name, metadata| each(name, metadata));
+    }
+}
+
 /// The running parts, and how the configuration reaches them.
 struct Server {
     app: Arc<App>,
     store: Arc<Store>,
+    scrape: Arc<narthex_scrape::Manager>,
     remote: Arc<narthex_remote::Manager>,
+    discovery: narthex_discovery::Manager,
+    polling: tokio::task::JoinHandle<()>,
     source: Source,
     own: std::net::SocketAddr,
     dial: Arc<dyn Dial>,
@@ -232,17 +248,49 @@ impl Server {
         let ingest = Ingest::start().context("start the ingest thread")?;
         let upkeep = Upkeep::start(Arc::clone(&store)).context("start the upkeep thread")?;
         let dial: Arc<dyn Dial> = Arc::new(Tcp);
-        drop(writer);
+        let scrape = Arc::new(narthex_scrape::Manager::new(narthex_scrape::Deps {
+            writer: Arc::new(parking_lot::Mutex::new(writer)),
+            clock: Arc::clone(&app.clock),
+            dial: Arc::clone(&dial),
+            base_dir: source.base_dir(),
+            seed: seed(&crate::app::host_name()),
+            user_agent: narthex_net::USER_AGENT.to_owned(),
+            ingest: ingest.handle(),
+        }));
         let remote = Arc::new(narthex_remote::Manager::new(
             Arc::clone(&store),
             Arc::clone(&app.clock),
             Arc::clone(&dial),
             source.base_dir(),
-            None,
+            Some(Arc::new(TargetMetadata(Arc::clone(&scrape)))),
         ));
-        app.set_parts(Parts { store: Arc::clone(&store), remote: Arc::clone(&remote) });
+        let clock = Arc::clone(&app.clock);
+        let discovery = narthex_discovery::Manager::new(clock, source.base_dir());
+        let polling = tokio::spawn({
+            let discovery = discovery.clone();
+            async move { discovery.run().await }
+        });
+        app.set_parts(Parts {
+            store: Arc::clone(&store),
+            scrape: Arc::clone(&scrape),
+            remote: Arc::clone(&remote),
+            discovery: discovery.clone(),
+        });
         let node = false;
-        Ok(Self { app, store, remote, source, own, dial, ingest, upkeep, node })
+        Ok(Self {
+            app,
+            store,
+            scrape,
+            remote,
+            discovery,
+            polling,
+            source,
+            own,
+            dial,
+            ingest,
+            upkeep,
+            node,
+        })
     }
 
     /// Takes over the configuration that was read at start-up, or the built-in one.
@@ -292,6 +340,11 @@ impl Server {
 
     /// Hands a configuration to everyone who works by it.
     fn spread(&self, config: &Config) -> Result<(), String> {
+        // ORDER: scraping follows what discovery already knows.
+        self.discovery.apply(&config.scrape_configs);
+        self.scrape
+            .apply(&config.scrape_configs, &self.discovery)
+            .map_err(|e| format!("scrape_configs: {e}"))?;
         self.remote
             .apply(&config.remote_write, &config.global.external_labels)
             .map_err(|e| format!("remote_write: {e}"))?;
@@ -348,7 +401,12 @@ impl Server {
 
     async fn stop(self) {
         tracing::info!("Stopping");
-        let Self { app, store, remote, ingest, upkeep, .. } = self;
+        let Self { app, store, scrape, remote, polling, ingest, upkeep, .. } = self;
+        polling.abort();
+        // ORDER: what sends goes last, so that it has seen the last rows.
+        if tokio::time::timeout(SCRAPE_STOP_MAX, scrape.stop()).await.is_err() {
+            tracing::warn!("Some scrapes did not end in time");
+        }
         remote.stop(app.flags.remote_flush_deadline).await;
         let closing = tokio::task::spawn_blocking(move || {
             ingest.stop();
@@ -360,6 +418,14 @@ impl Server {
         // A panic on the way was logged.
         let _ = closing.await;
     }
+}
+
+/// A number that stays the same on this machine: FNV-1a of its name. It moves the phase of all
+/// scrapes, so that several machines do not ask a target at the same moment.
+fn seed(host: &str) -> u64 {
+    host.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn ended(name: &'static str, _received: Option<()>) {

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use narthex_config::{Config, Rules};
+use narthex_discovery::glob;
 
+use crate::builtin;
 use crate::flags::Flags;
-use crate::{builtin, glob};
 
 /// The file that is used when `--config.file` is not given and it is there.
 const FILE_DEFAULT: &str = "prometheus.yml";
@@ -64,14 +65,14 @@ impl Settings {
         let config = Config::parse(&read(path)?, &name);
         let mut config = config.map_err(|e| format!("parsing YAML file {name}: {e}"))?;
         for pattern in config.scrape_config_files.clone() {
-            for file in glob::expand(base, &pattern) {
+            for file in files(base, &pattern)? {
                 let included = config.include(&read(&file)?, &file.to_string_lossy());
                 included.map_err(|e| format!("parsing YAML file {}: {e}", file.display()))?;
             }
         }
         let mut rules = 0;
         for pattern in &config.rule_files {
-            for file in glob::expand(base, pattern) {
+            for file in files(base, pattern)? {
                 rules += check_rules(&file)?;
             }
         }
@@ -89,13 +90,18 @@ impl Settings {
     }
 }
 
-/// Checks a rule file, its expressions included, and counts its rules. A file that is not there
-/// is no error, as in Prometheus: it may come later.
-fn check_rules(path: &Path) -> Result<usize, String> {
-    if !path.exists() {
-        tracing::warn!(file = %path.display(), "This rule file does not exist");
-        return Ok(0);
+/// The files that a pattern of the configuration names; none is no error, as in Prometheus: they
+/// may come later.
+fn files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let files = glob::files(&glob::join(base, pattern)).map_err(|e| format!("{pattern}: {e}"))?;
+    if files.is_empty() {
+        tracing::warn!(pattern, "No file matches");
     }
+    Ok(files)
+}
+
+/// Checks a rule file, its expressions included, and counts its rules.
+fn check_rules(path: &Path) -> Result<usize, String> {
     let name = path.to_string_lossy();
     let rules = Rules::parse(&read(path)?, &name).map_err(|e| e.to_string())?;
     let mut count = 0;

@@ -3,10 +3,12 @@
 //! The figures of the store, of scraping and of remote write are counted where they arise; here
 //! they get the names that Prometheus gives them, so that its dashboards and alerts work.
 
+mod discovery;
 mod engine;
 mod http;
 mod process;
 mod remote;
+mod scrape;
 mod store;
 mod text;
 
@@ -14,9 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use narthex_model::Timestamp;
 
+pub use discovery::discovery;
 pub use engine::Engine;
 pub use http::Http;
 pub use remote::remote;
+pub use scrape::scrape;
 pub use store::store;
 pub use text::{Histogram, Page};
 

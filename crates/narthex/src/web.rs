@@ -18,6 +18,7 @@ mod rules;
 mod series;
 pub mod server;
 mod status;
+mod targets;
 mod write;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(query::routes())
         .merge(series::routes())
         .merge(status::routes())
+        .merge(targets::routes())
         .merge(rules::routes())
         .merge(write::routes());
     let routes = Router::new()

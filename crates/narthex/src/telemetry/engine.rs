@@ -83,8 +83,7 @@ impl Engine {
                 let value = sorted.get(at).copied().unwrap_or(f64::NAN);
                 family.put("", &[("slice", slice), ("quantile", text)], value);
             }
-            family.put("_sum", &[("slice", slice)], window.sum);
-            family.put("_count", &[("slice", slice)], window.count as f64);
+            family.totals(&[("slice", slice)], window.sum, window.count);
         }
     }
 }

@@ -192,7 +192,6 @@ fn durations(page: &mut Page, queues: &[QueueStats]) {
             total += count;
             family.put("_bucket", &[name, url, ("le", &bound)], total as f64);
         }
-        family.put("_sum", &[name, url], queue.duration_sum);
-        family.put("_count", &[name, url], total as f64);
+        family.totals(&[name, url], queue.duration_sum, total);
     }
 }

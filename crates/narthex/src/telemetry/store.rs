@@ -103,8 +103,6 @@ fn times(page: &mut Page, stats: &Stats) {
     );
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the format knows floats only")]
 fn summary(page: &mut Page, name: &'static str, help: &str, sum: Duration, count: u64) {
-    let mut family = page.family(name, "summary", help);
-    family.put("_sum", &[], sum.as_secs_f64()).put("_count", &[], count as f64);
+    page.family(name, "summary", help).totals(&[], sum.as_secs_f64(), count);
 }

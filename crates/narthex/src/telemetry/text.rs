@@ -71,6 +71,12 @@ impl Family<'_> {
         self.put("", labels, value as f64)
     }
 
+    /// Writes the sum and the count of a summary or a histogram.
+    #[expect(clippy::cast_precision_loss, reason = "the format knows floats only")]
+    pub fn totals(&mut self, labels: &[(&str, &str)], sum: f64, count: u64) {
+        self.put("_sum", labels, sum).put("_count", labels, count as f64);
+    }
+
     /// Writes the samples of a histogram.
     #[expect(clippy::cast_precision_loss, reason = "the format knows floats only")]
     pub fn histogram<const N: usize>(&mut self, labels: &[(&str, &str)], histogram: &Histogram<N>) {
@@ -82,8 +88,7 @@ impl Family<'_> {
             let with_le: Vec<_> = labels.iter().copied().chain([("le", bound.as_str())]).collect();
             self.put("_bucket", &with_le, total as f64);
         }
-        self.put("_sum", labels, histogram.sum);
-        self.put("_count", labels, total as f64);
+        self.totals(labels, histogram.sum, total);
     }
 }
 

@@ -53,6 +53,8 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         let stats = parts.store.stats();
         crate::telemetry::store(&mut page, &stats);
         crate::telemetry::remote(&mut page, &parts.remote.stats(), &stats);
+        crate::telemetry::scrape(&mut page, &parts.scrape);
+        crate::telemetry::discovery(&mut page, &parts.discovery.stats());
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
     ([(CONTENT_TYPE, kind)], page.into_text()).into_response()
@@ -105,6 +107,38 @@ const LINKS: [&str; 10] = [
     "metrics",
 ];
 
+/// Most targets on the page; the API tells all.
+const TARGETS_MAX: usize = 200;
+
+fn targets(out: &mut String, app: &App) {
+    let Some(parts) = app.parts() else { return };
+    let pools = parts.scrape.pools();
+    out.push_str(
+        "<h2>Targets</h2><table><tr><th>Job<th>Target<th>Labels<th>State<th>Last error</tr>",
+    );
+    let all = pools.iter().flat_map(|pool| pool.active.iter().map(move |target| (pool, target)));
+    for (pool, target) in all.take(TARGETS_MAX) {
+        let state = match target.health.up {
+            None => "unknown",
+            Some(true) => "up",
+            Some(false) => "<span class=\"down\">down</span>",
+        };
+        let _ = write!(
+            out,
+            "<tr><td>{}<td>{}<td>{}<td>{state}<td>{}</tr>",
+            escape(&pool.name),
+            escape(&target.url),
+            escape(&target.labels.to_string()),
+            escape(&target.health.last_error),
+        );
+    }
+    out.push_str("</table>");
+    let count: usize = pools.iter().map(|pool| pool.active.len()).sum();
+    if count > TARGETS_MAX {
+        let _ = write!(out, "<p>{} more targets.</p>", count - TARGETS_MAX);
+    }
+}
+
 /// A small page without scripts: a query form, the targets, links.
 async fn home(State(app): State<Arc<App>>, OriginalUri(uri): OriginalUri) -> Response {
     if !uri.path().ends_with('/') {
@@ -122,6 +156,7 @@ async fn home(State(app): State<Arc<App>>, OriginalUri(uri): OriginalUri) -> Res
         format_duration(uptime),
         escape(&app.flags.retention_text()),
     );
+    targets(&mut out, &app);
     out.push_str("<h2>Links</h2><ul>");
     for link in LINKS {
         let _ = write!(out, "<li><a href=\"{link}\">/{link}</a>");
