@@ -238,3 +238,58 @@ async fn reads_secrets_from_files_at_each_use() {
     let error = session.send(&request, &mut Vec::new()).await.unwrap_err();
     assert!(error.is_body_limit(), "{error}");
 }
+
+fn configured(memory: &Arc<Memory>, http: &str) -> Result<Client, Error> {
+    let text = format!("scrape_configs:\n- job_name: a\n{http}");
+    let config = narthex_config::Config::parse(&text, "test.yml").unwrap();
+    let client = &config.scrape_configs[0].http_client;
+    Client::new(client, std::path::Path::new("/base"), Arc::clone(memory) as _)
+}
+
+#[tokio::test]
+async fn does_as_it_is_configured() {
+    let memory = Arc::new(Memory::new());
+    for (host, port) in [("target", 80), ("proxy", 3128)] {
+        let mut listener = memory.listen(host, port);
+        tokio::spawn(async move {
+            while let Some(mut stream) = listener.accept().await {
+                let text = head(&mut stream).await.unwrap();
+                let answer = format!("HTTP/1.0 302 F\r\nLocation: /x\r\n\r\n{text}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+    }
+    for (yaml, want) in [
+        ("  basic_auth: {username: u, password: p}\n", "Authorization: Basic dTpw\r\n"),
+        ("  bearer_token: t\n", "Authorization: Bearer t\r\n"),
+        ("  authorization: {type: Own, credentials: c}\n", "Authorization: Own c\r\n"),
+        ("  http_headers: {X-A: {values: [b], secrets: [c]}}\n", "x-a: b\r\nx-a: c\r\n"),
+        ("  proxy_url: http://proxy:3128\n", "GET http://target:80/ HTTP/1.1\r\nHost: target\r\n"),
+        ("  proxy_url: http://nowhere\n  no_proxy: target\n", "GET / HTTP/1.1\r\n"),
+    ] {
+        let yaml = format!("  follow_redirects: false\n{yaml}");
+        let text = ask(&configured(&memory, &yaml).unwrap(), "http://target/").await.unwrap();
+        assert!(text.contains(want), "{yaml}{text}");
+    }
+    let looping = configured(&memory, "").unwrap();
+    let error = ask(&looping, "http://target/").await.unwrap_err();
+    assert_eq!(error, r#"Get "http://target/x": stopped after 10 redirects"#);
+    let credentials = "  authorization: {credentials_file: token}\n";
+    let error = ask(&configured(&memory, credentials).unwrap(), "http://target/").await;
+    let want = "Get \"http://target/\": unable to read authorization credentials file /base/token: \
+                no such file or directory";
+    assert_eq!(error.unwrap_err(), want);
+    for (yaml, want) in [
+        ("  proxy_url: socks5://p:1\n", "proxy scheme \"socks5\" not supported"),
+        (
+            "  tls_config: {max_version: TLS11}\n",
+            "tls_config max_version: TLS before 1.2 is not supported",
+        ),
+        (
+            "  tls_config: {ca_file: ca.pem}\n",
+            "unable to read CA cert file /base/ca.pem: no such file or directory",
+        ),
+    ] {
+        assert_eq!(configured(&memory, yaml).unwrap_err().to_string(), want);
+    }
+}

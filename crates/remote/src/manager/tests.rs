@@ -83,9 +83,9 @@ async fn queues_follow_the_configuration() {
     rig.until(|stats| stats.iter().all(|queue| queue.rows_behind == 0)).await;
     rig.manager.stop(Duration::from_secs(5)).await;
     for path in ["/a", "/b"] {
-        let received = receiver.received(path);
-        assert_eq!((received.samples, received.out_of_order, received.malformed), (3, 0, 0));
-        assert_eq!(received.series.keys().collect::<Vec<_>>(), [r#"__name__="up",site="x","#]);
+        let got = receiver.received(path);
+        assert_eq!((got.samples, got.out_of_order, got.malformed), (3, 0, 0));
+        assert_eq!(got.series.keys().collect::<Vec<_>>(), [r#"__name__="up",site="x","#]);
     }
     // A section that is gone loses its place.
     rig.manager.apply(&changed, &external).unwrap();

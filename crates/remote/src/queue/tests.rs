@@ -471,6 +471,23 @@ async fn sends_metadata_now_and_then() {
     task.await.unwrap();
 }
 
+/// A layout of 850 series of one target.
+fn target_layout(writer: &mut Writer, target: u32) -> LayoutRef {
+    let source = writer.new_source();
+    let layout = writer.new_layout(source).unwrap();
+    let instance = format!("192.168.178.{target}:9100");
+    let series: Vec<_> = (0..850)
+        .map(|i| {
+            let (name, cpu) = (format!("node_some_metric_{}_total", i / 16), i.to_string());
+            let pairs =
+                [("__name__", &*name), ("instance", &instance), ("job", "node"), ("cpu", &cpu)];
+            writer.resolve(&Labels::from_pairs(pairs)).unwrap()
+        })
+        .collect();
+    writer.add_columns(layout, &series).unwrap();
+    layout
+}
+
 /// The cost of the way from the log to the socket, in CPU time of this thread.
 #[test]
 #[ignore = "a measurement"]
@@ -487,23 +504,8 @@ fn costs() {
     let clock = Arc::new(HandClock::new(Timestamp::MAX));
     let options = narthex_store::Options::default();
     let (store, mut writer) = narthex_store::open(fs, clock.clone(), options).unwrap();
-    let mut layouts = Vec::new();
-    for target in 0..20 {
-        let source = writer.new_source();
-        let layout = writer.new_layout(source).unwrap();
-        let instance = format!("192.168.178.{target}:9100");
-        let series: Vec<_> = (0..850)
-            .map(|i| {
-                let (name, cpu) = (format!("node_some_metric_{}_total", i / 16), i.to_string());
-                let pairs =
-                    [("__name__", &*name), ("instance", &instance), ("job", "node"), ("cpu", &cpu)];
-                writer.resolve(&Labels::from_pairs(pairs)).unwrap()
-            })
-            .collect();
-        writer.add_columns(layout, &series).unwrap();
-        layouts.push(layout);
-    }
-    let rows = 100;
+    let layouts: Vec<_> = (0..20).map(|target| target_layout(&mut writer, target)).collect();
+    let rows = 600;
     let mut values = vec![0.5; 850];
     for step in 0..rows {
         for &layout in &layouts {
@@ -518,6 +520,13 @@ fn costs() {
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
         text.split(' ').next().unwrap().parse::<u64>().unwrap() as f64
     };
+    let before = cpu();
+    let mut reader = store.rows_after(RowSeq(0)).unwrap();
+    let (mut row, mut read) = (RowBuf::default(), 0);
+    while reader.next(&mut row).unwrap() {
+        read += row.values.len();
+    }
+    println!("reading alone: {} ns per sample", (cpu() - before) / read as f64);
     let counters = Arc::new(Counters::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let before = cpu();
