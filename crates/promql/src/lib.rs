@@ -10,45 +10,25 @@
 //! supported (native histograms) is an error that names it, never a wrong answer.
 #![forbid(unsafe_code)]
 
+mod aggregate;
 mod annotation;
+mod binary;
 mod budget;
+mod column;
 mod error;
+mod eval;
+mod functions;
+mod numeric;
 mod options;
 mod output;
 pub mod plan;
-#[cfg(feature = "script")]
+#[cfg(any(test, feature = "script"))]
 pub mod script;
+mod select;
+mod steps;
 
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, ParseError};
+pub use eval::{instant, range};
 pub use options::Options;
 pub use output::{Output, Series, Stats, Value};
 pub use plan::{Plan, ValueType, parse};
-
-use std::time::Duration;
-
-use narthex_model::Timestamp;
-use narthex_store::Snapshot;
-
-/// Computes `plan` at one time.
-pub fn instant(
-    plan: &Plan,
-    snapshot: &Snapshot,
-    at: Timestamp,
-    options: &Options,
-) -> Result<Output, Error> {
-    let _ = (plan, snapshot, at, options);
-    Err(Error::Unsupported("evaluation".to_owned()))
-}
-
-/// Computes `plan` at every `step` from `start` to `end`, both included.
-pub fn range(
-    plan: &Plan,
-    snapshot: &Snapshot,
-    start: Timestamp,
-    end: Timestamp,
-    step: Duration,
-    options: &Options,
-) -> Result<Output, Error> {
-    let _ = (plan, snapshot, start, end, step, options);
-    Err(Error::Unsupported("evaluation".to_owned()))
-}

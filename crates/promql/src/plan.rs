@@ -14,7 +14,7 @@ mod text;
 
 pub use duration::Length;
 pub use function::{Func, Function};
-pub(crate) use text::quoted;
+pub(crate) use text::{is_utf8, quoted};
 
 /// Longest query, in bytes.
 pub const QUERY_BYTES_MAX: usize = 64 << 10;

@@ -1,0 +1,314 @@
+//! Aggregations.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use narthex_model::number::{GoFloat, PlainFloat};
+use narthex_model::{ABSENT, Labels, LabelsBuilder, METRIC_NAME, is_absent};
+
+use crate::Error;
+use crate::column::{Column, Slots, join_same};
+use crate::eval::Evaluator;
+use crate::numeric::{Mean, Sum, quantile};
+use crate::plan::{Aggregate, AggregateOp, Expr, Span};
+use crate::steps::Steps;
+
+mod rank;
+
+/// Columns that are aggregated into one.
+#[derive(Debug)]
+pub(crate) struct Group {
+    labels: Labels,
+    drop_name: bool,
+    members: Vec<usize>,
+}
+
+impl Evaluator<'_> {
+    /// Computes an aggregation.
+    pub(crate) fn aggregate(
+        &mut self,
+        aggregate: &Aggregate,
+        steps: Steps,
+    ) -> Result<Vec<Column>, Error> {
+        let held = self.budget.held();
+        let (params, param_span) = match (&aggregate.param, aggregate.op) {
+            (None, _) | (_, AggregateOp::CountValues) => (Vec::new(), Span::default()),
+            (Some(param), _) => (self.scalar(param, steps)?, param.span),
+        };
+        if let (Some(param), AggregateOp::CountValues) = (&aggregate.param, aggregate.op) {
+            check_label(param)?;
+        }
+        let columns = self.vector(&aggregate.inner, steps)?;
+        let out = match aggregate.op {
+            AggregateOp::CountValues => count_values(aggregate, &columns)?,
+            AggregateOp::Topk
+            | AggregateOp::Bottomk
+            | AggregateOp::Limitk
+            | AggregateOp::LimitRatio => {
+                self.rank(aggregate, columns, &params, param_span, steps)?
+            }
+            AggregateOp::Quantile => {
+                self.warn_quantile(&params, param_span);
+                let groups = groups(aggregate, &columns);
+                groups.iter().filter_map(|g| quantiles(g, &columns, &params, steps)).collect()
+            }
+            op => {
+                let groups = groups(aggregate, &columns);
+                groups.iter().filter_map(|group| fold(op, group, &columns, steps)).collect()
+            }
+        };
+        self.keep(&out, held)?;
+        Ok(out)
+    }
+
+    /// Warns of each kind of value that is no quantile.
+    pub(crate) fn warn_quantile(&mut self, values: &[f64], at: Span) {
+        let (low, high) = bounds(values);
+        let mut wrong = Vec::new();
+        if values.iter().any(|value| value.is_nan()) {
+            wrong.push(f64::NAN);
+        }
+        wrong.extend([high].into_iter().filter(|&value| value > 1.0));
+        wrong.extend([low].into_iter().filter(|&value| value < 0.0));
+        for value in wrong {
+            let value = GoFloat(value);
+            let message = format!("quantile value should be between 0 and 1, got {value}");
+            self.notes.warn(&message, at);
+        }
+    }
+}
+
+/// The least and the greatest of `values`.
+fn bounds(values: &[f64]) -> (f64, f64) {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (low, high)
+}
+
+fn check_label(param: &crate::plan::Node) -> Result<(), Error> {
+    match &param.bare().expr {
+        Expr::String(label) if label.is_empty() || !crate::plan::is_utf8(label) => {
+            let shown = crate::plan::quoted(label);
+            Err(Error::Execution(format!("invalid label name {shown}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The labels of the group that `labels` belong to.
+fn group_labels(aggregate: &Aggregate, labels: &Labels) -> Labels {
+    let named = |name: &str| aggregate.labels.iter().any(|label| label == name);
+    if !aggregate.without && aggregate.labels.is_empty() {
+        return Labels::empty();
+    }
+    let mut builder = LabelsBuilder::from_labels(labels);
+    if aggregate.without {
+        builder.retain(|name, _| name != METRIC_NAME && !named(name));
+    } else {
+        builder.retain(|name, _| named(name));
+    }
+    builder.build()
+}
+
+/// Sorts columns into groups, in the order of their first member.
+fn groups(aggregate: &Aggregate, columns: &[Column]) -> Vec<Group> {
+    let mut places: HashMap<Labels, usize, RandomState> = HashMap::default();
+    let mut groups: Vec<Group> = Vec::new();
+    for (index, column) in columns.iter().enumerate() {
+        let labels = group_labels(aggregate, &column.labels);
+        let next = groups.len();
+        let place = *places.entry(labels.clone()).or_insert(next);
+        if place == next {
+            groups.push(Group { labels, drop_name: false, members: Vec::new() });
+        }
+        if let Some(group) = groups.get_mut(place) {
+            group.members.push(index);
+            group.drop_name |= column.drop_name;
+        }
+    }
+    groups
+}
+
+impl Group {
+    fn columns<'c>(&self, columns: &'c [Column]) -> impl Iterator<Item = &'c Column> {
+        self.members.iter().filter_map(|&index| columns.get(index))
+    }
+}
+
+/// Folds the members of a group, column by column.
+fn fold(op: AggregateOp, group: &Group, columns: &[Column], steps: Steps) -> Option<Column> {
+    let members = || group.columns(columns);
+    let values = match op {
+        AggregateOp::Sum => {
+            let sums = accumulate(members(), steps, Sum::new, |sum, value| *sum = sum.plus(value));
+            finish(sums, |sum| sum.total())
+        }
+        AggregateOp::Avg => {
+            let means = accumulate(members(), steps, Mean::new, |mean, value| mean.add(value));
+            finish(means, |mean| mean.value())
+        }
+        AggregateOp::Count => {
+            finish(accumulate(members(), steps, |_| 1.0, |n, _| *n += 1.0), |n| n)
+        }
+        AggregateOp::Group => finish(accumulate(members(), steps, |_| 1.0, |_, _| {}), |one| one),
+        AggregateOp::Min => {
+            let least = accumulate(
+                members(),
+                steps,
+                |first| first,
+                |least: &mut f64, value| {
+                    if *least > value || least.is_nan() {
+                        *least = value;
+                    }
+                },
+            );
+            finish(least, |least| least)
+        }
+        AggregateOp::Max => {
+            let most = accumulate(
+                members(),
+                steps,
+                |first| first,
+                |most: &mut f64, value| {
+                    if *most < value || most.is_nan() {
+                        *most = value;
+                    }
+                },
+            );
+            finish(most, |most| most)
+        }
+        _ => {
+            let spreads = accumulate(members(), steps, Spread::new, Spread::add);
+            let root = op == AggregateOp::Stddev;
+            finish(spreads, |spread| {
+                let variance = spread.squares / spread.count;
+                if root { variance.sqrt() } else { variance }
+            })
+        }
+    };
+    values.column(group.labels.clone(), group.drop_name)
+}
+
+/// Welford's running variance.
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Spread {
+    fn new(value: f64) -> Self {
+        let squares = if value.is_finite() { 0.0 } else { f64::NAN };
+        Self { count: 1.0, mean: value, squares }
+    }
+
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+    }
+}
+
+/// One accumulator per step that some column has a value at.
+fn accumulate<'c, A: Clone>(
+    columns: impl Iterator<Item = &'c Column>,
+    steps: Steps,
+    start: impl Fn(f64) -> A,
+    add: impl Fn(&mut A, f64),
+) -> Vec<Option<A>> {
+    let mut all: Vec<Option<A>> = vec![None; steps.count];
+    for column in columns {
+        let slots = all.get_mut(column.first..).unwrap_or(&mut []);
+        for (slot, &value) in slots.iter_mut().zip(&column.values) {
+            if is_absent(value) {
+                continue;
+            }
+            match slot {
+                Some(state) => add(state, value),
+                None => *slot = Some(start(value)),
+            }
+        }
+    }
+    all
+}
+
+fn finish<A>(all: Vec<Option<A>>, value: impl Fn(A) -> f64) -> Slots {
+    let mut slots = Slots::default();
+    for state in all {
+        slots.push(state.map_or(ABSENT, &value));
+    }
+    slots
+}
+
+fn quantiles(group: &Group, columns: &[Column], params: &[f64], steps: Steps) -> Option<Column> {
+    let mut slots = Slots::default();
+    let mut values = Vec::new();
+    for step in 0..steps.count {
+        values.clear();
+        values.extend(group.columns(columns).map(|c| c.get(step)).filter(|&v| !is_absent(v)));
+        if values.is_empty() {
+            slots.push(ABSENT);
+        } else {
+            slots.push(quantile(params.get(step).copied().unwrap_or(f64::NAN), &mut values));
+        }
+    }
+    slots.column(group.labels.clone(), group.drop_name)
+}
+
+/// How often each value occurs, the value being a label of the result.
+fn count_values(aggregate: &Aggregate, columns: &[Column]) -> Result<Vec<Column>, Error> {
+    let Some(Expr::String(label)) = aggregate.param.as_ref().map(|param| &param.bare().expr) else {
+        return Ok(Vec::new());
+    };
+    let mut grouping = aggregate.clone();
+    if !grouping.without {
+        grouping.labels.push(label.clone());
+    }
+    let mut places: HashMap<Labels, usize, RandomState> = HashMap::default();
+    let mut out: Vec<Column> = Vec::new();
+    for column in columns {
+        let mut builder = LabelsBuilder::from_labels(&column.labels);
+        let mut last: Option<(u64, usize)> = None;
+        for (step, value) in column.iter() {
+            let place = match last {
+                Some((bits, place)) if bits == value.to_bits() => place,
+                _ => {
+                    builder.set(label, &PlainFloat(value).to_string());
+                    let labels = group_labels(&grouping, &builder.build());
+                    let next = out.len();
+                    let place = *places.entry(labels.clone()).or_insert(next);
+                    if place == next {
+                        out.push(Column { labels, drop_name: false, first: 0, values: Vec::new() });
+                    }
+                    place
+                }
+            };
+            last = Some((value.to_bits(), place));
+            if let Some(counts) = out.get_mut(place) {
+                count(counts, step);
+            }
+        }
+    }
+    join_same(out, false)
+}
+
+/// Adds one to a column's value at `step`.
+fn count(column: &mut Column, step: usize) {
+    if column.values.is_empty() {
+        column.first = step;
+    }
+    if step < column.first {
+        let missing = column.first - step;
+        column.values.splice(0..0, std::iter::repeat_n(ABSENT, missing));
+        column.first = step;
+    }
+    let index = step - column.first;
+    if index >= column.values.len() {
+        column.values.resize(index + 1, ABSENT);
+    }
+    if let Some(slot) = column.values.get_mut(index) {
+        *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
+    }
+}

@@ -1,0 +1,213 @@
+//! `topk`, `bottomk`, `limitk`, `limit_ratio`: the elements stay what they are, some of them go.
+
+use narthex_model::number::GoFloat;
+use narthex_model::{ABSENT, Labels, is_absent};
+
+use super::{Group, bounds, groups};
+use crate::Error;
+use crate::column::{Column, Slots};
+use crate::eval::Evaluator;
+use crate::plan::{Aggregate, AggregateOp, Span};
+use crate::steps::Steps;
+
+/// An element of a step: its value and its column.
+type Element = (f64, usize);
+
+const LIMIT: f64 = 9_223_372_036_854_775_807.0;
+
+impl Evaluator<'_> {
+    /// Computes one of these operators.
+    pub(super) fn rank(
+        &mut self,
+        aggregate: &Aggregate,
+        columns: Vec<Column>,
+        params: &[f64],
+        span: Span,
+        steps: Steps,
+    ) -> Result<Vec<Column>, Error> {
+        let nothing = match aggregate.op {
+            AggregateOp::LimitRatio => self.check_ratio(params, span)?,
+            _ => check_count(params)?,
+        };
+        if nothing {
+            return Ok(Vec::new());
+        }
+        let groups = groups(aggregate, &columns);
+        let mut kept: Vec<Slots> = columns.iter().map(|_| Slots::default()).collect();
+        let mut order = Vec::new();
+        for step in 0..steps.count {
+            self.budget.tick()?;
+            let param = params.get(step).copied().unwrap_or(f64::NAN);
+            for group in &groups {
+                let chosen = choose(aggregate.op, group, &columns, param, step);
+                for &(value, index) in &chosen {
+                    if let Some(slots) = kept.get_mut(index) {
+                        slots.set(step, value);
+                    }
+                }
+                if steps.count == 1 {
+                    order.extend(chosen.into_iter().map(|(_, index)| index));
+                }
+            }
+        }
+        if steps.count > 1 {
+            order = (0..columns.len()).collect();
+        }
+        let mut out = Vec::with_capacity(order.len());
+        for index in order {
+            if let (Some(slots), Some(column)) = (kept.get_mut(index), columns.get(index)) {
+                let slots = std::mem::take(slots);
+                out.extend(slots.column(column.labels.clone(), column.drop_name));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Checks ratios; whether they all choose nothing.
+    fn check_ratio(&mut self, params: &[f64], span: Span) -> Result<bool, Error> {
+        let (low, high) = bounds(params);
+        if low == 0.0 && high == 0.0 {
+            return Ok(true);
+        }
+        if params.iter().any(|param| param.is_nan()) {
+            return Err(Error::Execution("Ratio value is NaN".to_owned()));
+        }
+        for (value, to) in [(high, 1.0), (low, -1.0)] {
+            if value.abs() > 1.0 && (value > 0.0) == (to > 0.0) {
+                let (value, to) = (GoFloat(value), GoFloat(to));
+                let message =
+                    format!("ratio value should be between -1 and 1, got {value}, capping to {to}");
+                self.notes.warn(&message, span);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Checks counts; whether they all choose nothing.
+fn check_count(params: &[f64]) -> Result<bool, Error> {
+    let (low, high) = bounds(params);
+    if high < 1.0 && !params.iter().all(|param| param.is_nan()) {
+        return Ok(true);
+    }
+    let error = |text: String| Err(Error::Execution(text));
+    if params.iter().any(|param| param.is_nan()) {
+        return error("Parameter value is NaN".to_owned());
+    }
+    if low <= -LIMIT {
+        return error(format!("Scalar value {} underflows int64", GoFloat(low)));
+    }
+    if high >= LIMIT {
+        return error(format!("Scalar value {} overflows int64", GoFloat(high)));
+    }
+    Ok(false)
+}
+
+/// The elements of `group` that stay at `step`, in the order of the result.
+fn choose(
+    op: AggregateOp,
+    group: &Group,
+    columns: &[Column],
+    param: f64,
+    step: usize,
+) -> Vec<Element> {
+    let elements = group.members.iter().filter_map(|&index| {
+        let value = columns.get(index)?.get(step);
+        (!is_absent(value)).then_some((value, index))
+    });
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked before; below 1 nothing stays"
+    )]
+    let most = (param.max(0.0) as usize).min(columns.len());
+    match op {
+        AggregateOp::LimitRatio => elements
+            .filter(|&(_, index)| columns.get(index).is_some_and(|c| sampled(&c.labels, param)))
+            .collect(),
+        AggregateOp::Limitk => elements.take(most).collect(),
+        _ if most == 0 => Vec::new(),
+        AggregateOp::Bottomk => best(elements, most, |a, b| a.is_nan() || a > b),
+        _ => best(elements, most, |a, b| a.is_nan() || a < b),
+    }
+}
+
+/// Whether a series belongs to the share `ratio`, by the hash of its labels; a negative ratio
+/// chooses the others.
+#[expect(clippy::cast_precision_loss, reason = "a place between 0 and 1 is all that is needed")]
+fn sampled(labels: &Labels, ratio: f64) -> bool {
+    let ratio = ratio.clamp(-1.0, 1.0);
+    // FNV-1a and a finaliser: the choice must be the same in every run.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in labels.as_encoded().bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    let place = hash as f64 / u64::MAX as f64;
+    if ratio >= 0.0 { place < ratio || ratio >= 1.0 } else { place >= 1.0 + ratio }
+}
+
+/// The `most` elements that are last by `less`, last first. Ties stay as Prometheus' heap leaves
+/// them.
+fn best(
+    elements: impl Iterator<Item = Element>,
+    most: usize,
+    less: impl Fn(f64, f64) -> bool,
+) -> Vec<Element> {
+    let mut heap: Vec<Element> = Vec::with_capacity(most.min(64));
+    for element in elements {
+        if heap.len() < most {
+            heap.push(element);
+            let last = heap.len() - 1;
+            up(&mut heap, last, &less);
+            continue;
+        }
+        let Some(root) = heap.first_mut() else { break };
+        let better = !element.0.is_nan() && (root.0.is_nan() || less(root.0, element.0));
+        if better {
+            *root = element;
+            down(&mut heap, 0, &less);
+        }
+    }
+    heap.sort_by(|a, b| {
+        let (first, second) = (less(b.0, a.0), less(a.0, b.0));
+        second.cmp(&first)
+    });
+    heap
+}
+
+fn value_at(heap: &[Element], index: usize) -> f64 {
+    heap.get(index).map_or(ABSENT, |element| element.0)
+}
+
+fn up(heap: &mut [Element], mut at: usize, less: &impl Fn(f64, f64) -> bool) {
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !less(value_at(heap, at), value_at(heap, parent)) {
+            break;
+        }
+        heap.swap(at, parent);
+        at = parent;
+    }
+}
+
+fn down(heap: &mut [Element], mut at: usize, less: &impl Fn(f64, f64) -> bool) {
+    loop {
+        let left = 2 * at + 1;
+        if left >= heap.len() {
+            return;
+        }
+        let right = left + 1;
+        let child = if right < heap.len() && less(value_at(heap, right), value_at(heap, left)) {
+            right
+        } else {
+            left
+        };
+        if !less(value_at(heap, child), value_at(heap, at)) {
+            return;
+        }
+        heap.swap(at, child);
+        at = child;
+    }
+}

@@ -1,0 +1,193 @@
+//! Binary operators.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use narthex_model::{ABSENT, Labels, LabelsBuilder, METRIC_NAME, is_absent};
+
+use crate::Error;
+use crate::column::{Column, Flow, join_same};
+use crate::eval::{Evaluator, only_if, truth};
+use crate::plan::{Binary, BinaryOp, Matching};
+use crate::steps::Steps;
+
+mod join;
+
+/// The value of `a op b`, for a comparison 1 or 0.
+#[expect(clippy::float_cmp, reason = "the operators compare exactly")]
+fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
+    match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Subtract => a - b,
+        BinaryOp::Multiply => a * b,
+        BinaryOp::Divide => a / b,
+        BinaryOp::Modulo => a % b,
+        BinaryOp::Power => go_pow(a, b),
+        BinaryOp::Atan2 => a.atan2(b),
+        BinaryOp::Equal => truth(a == b),
+        BinaryOp::NotEqual => truth(a != b),
+        BinaryOp::Less => truth(a < b),
+        BinaryOp::LessEqual => truth(a <= b),
+        BinaryOp::Greater => truth(a > b),
+        BinaryOp::GreaterEqual => truth(a >= b),
+        BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => f64::NAN,
+    }
+}
+
+/// Go's `math.Pow`, which for whole exponents multiplies.
+fn go_pow(a: f64, b: f64) -> f64 {
+    a.powf(b)
+}
+
+/// The value of one element: for a comparison the left value or none, or 1 or 0 with `bool`.
+fn element(binary: &Binary, a: f64, b: f64) -> f64 {
+    let value = arithmetic(binary.op, a, b);
+    if binary.op.is_comparison() && !binary.returns_bool {
+        return only_if(value > 0.0, a);
+    }
+    value
+}
+
+/// Whether the result is another metric.
+fn changes_metric(binary: &Binary) -> bool {
+    binary.returns_bool || !(binary.op.is_comparison() || binary.op.is_set())
+}
+
+impl Evaluator<'_> {
+    /// Computes a binary operation.
+    pub(crate) fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<Flow, Error> {
+        let held = self.budget.held();
+        let left = self.eval(&binary.left, steps)?;
+        let right = self.eval(&binary.right, steps)?;
+        let columns = match (left, right) {
+            (Flow::Scalar(mut left), Flow::Scalar(right)) => {
+                for (a, b) in left.iter_mut().zip(right) {
+                    *a = arithmetic(binary.op, *a, b);
+                }
+                return Ok(Flow::Scalar(left));
+            }
+            (Flow::Vector(columns), Flow::Scalar(numbers)) => {
+                self.with_numbers(binary, columns, &numbers, false)?
+            }
+            (Flow::Scalar(numbers), Flow::Vector(columns)) => {
+                self.with_numbers(binary, columns, &numbers, true)?
+            }
+            (Flow::Vector(left), Flow::Vector(right)) if binary.op.is_set() => {
+                sets(binary, left, right, steps)?
+            }
+            (Flow::Vector(left), Flow::Vector(right)) => self.join(binary, &left, &right, steps)?,
+            _ => Vec::new(),
+        };
+        self.keep(&columns, held)?;
+        Ok(Flow::Vector(columns))
+    }
+
+    /// A vector with a number; `swapped` where the number stands left.
+    fn with_numbers(
+        &self,
+        binary: &Binary,
+        mut columns: Vec<Column>,
+        numbers: &[f64],
+        swapped: bool,
+    ) -> Result<Vec<Column>, Error> {
+        let filters = binary.op.is_comparison() && !binary.returns_bool;
+        for column in &mut columns {
+            column.map(|step, value| {
+                let number = numbers.get(step).copied().unwrap_or(f64::NAN);
+                if !swapped {
+                    return element(binary, value, number);
+                }
+                // What is kept is the element's value, whichever side it stands on.
+                let found = arithmetic(binary.op, number, value);
+                if filters { only_if(found > 0.0, value) } else { found }
+            });
+            if changes_metric(binary) {
+                self.drop_name(column);
+            }
+        }
+        join_same(columns, false)
+    }
+}
+
+/// Numbers for the label sets by which elements match.
+#[derive(Debug)]
+pub(crate) struct Signatures<'a> {
+    matching: &'a Matching,
+    numbers: HashMap<Labels, usize, RandomState>,
+}
+
+impl<'a> Signatures<'a> {
+    fn new(matching: &'a Matching) -> Self {
+        Self { matching, numbers: HashMap::default() }
+    }
+
+    /// The number of the set that `labels` match by.
+    fn number(&mut self, labels: &Labels) -> usize {
+        let next = self.numbers.len();
+        *self.numbers.entry(matching_labels(self.matching, labels)).or_insert(next)
+    }
+
+    fn of(&mut self, columns: &[Column]) -> Vec<usize> {
+        columns.iter().map(|column| self.number(&column.labels)).collect()
+    }
+}
+
+/// The labels by which an element matches.
+fn matching_labels(matching: &Matching, labels: &Labels) -> Labels {
+    let named = |name: &str| matching.labels.iter().any(|label| label == name);
+    let mut builder = LabelsBuilder::from_labels(labels);
+    if matching.on {
+        builder.retain(|name, _| named(name));
+    } else {
+        builder.retain(|name, _| name != METRIC_NAME && !named(name));
+    }
+    builder.build()
+}
+
+/// `and`, `or`, `unless`.
+fn sets(
+    binary: &Binary,
+    mut left: Vec<Column>,
+    mut right: Vec<Column>,
+    steps: Steps,
+) -> Result<Vec<Column>, Error> {
+    let mut signatures = Signatures::new(&binary.matching);
+    let left_numbers = signatures.of(&left);
+    let right_numbers = signatures.of(&right);
+    let (masked, numbers, mask, keep) = match binary.op {
+        BinaryOp::And => (&mut left, &left_numbers, presence(&right, &right_numbers, steps), true),
+        BinaryOp::Unless => {
+            (&mut left, &left_numbers, presence(&right, &right_numbers, steps), false)
+        }
+        _ => (&mut right, &right_numbers, presence(&left, &left_numbers, steps), false),
+    };
+    for (column, number) in masked.iter_mut().zip(numbers) {
+        let present = mask.get(number);
+        column.map(|step, value| {
+            let there = present.and_then(|p| p.get(step)).copied().unwrap_or(false);
+            if there == keep { value } else { ABSENT }
+        });
+    }
+    if binary.op == BinaryOp::Or {
+        left.append(&mut right);
+    }
+    join_same(left, false)
+}
+
+/// For each signature the steps at which some column has a value.
+fn presence(
+    columns: &[Column],
+    numbers: &[usize],
+    steps: Steps,
+) -> HashMap<usize, Vec<bool>, RandomState> {
+    let mut present: HashMap<usize, Vec<bool>, RandomState> = HashMap::default();
+    for (column, &number) in columns.iter().zip(numbers) {
+        let slots = present.entry(number).or_insert_with(|| vec![false; steps.count]);
+        for (index, &value) in column.values.iter().enumerate() {
+            if let (false, Some(slot)) = (is_absent(value), slots.get_mut(column.first + index)) {
+                *slot = true;
+            }
+        }
+    }
+    present
+}

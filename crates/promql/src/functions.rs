@@ -1,0 +1,280 @@
+//! Functions, one file per family.
+
+use narthex_model::{ABSENT, Labels};
+
+use crate::Error;
+use crate::column::{Column, Flow, join_same};
+use crate::eval::Evaluator;
+use crate::plan::{Call, Edge, Expr, Func, Node, Span};
+use crate::steps::Steps;
+
+mod absent;
+mod counter;
+mod date;
+pub(crate) mod extended;
+mod histogram;
+mod info;
+mod label;
+mod math;
+mod order;
+mod over_time;
+mod rate;
+mod trend;
+
+/// What a function of a range makes of one window; [`ABSENT`] for nothing. The numbers are its
+/// scalar arguments at that step.
+type WindowFn = fn(&crate::select::Window<'_>, &[f64]) -> f64;
+
+/// The window function of `func`, if it is a function of a range.
+fn window_fn(func: Func) -> Option<WindowFn> {
+    Some(match func {
+        Func::Rate => rate::rate,
+        Func::Increase => rate::increase,
+        Func::Delta => rate::delta,
+        Func::Irate => rate::irate,
+        Func::Idelta => rate::idelta,
+        Func::Changes => counter::changes,
+        Func::Resets => counter::resets,
+        Func::Deriv => trend::deriv,
+        Func::PredictLinear => trend::predict_linear,
+        Func::DoubleExponentialSmoothing => trend::double_exponential_smoothing,
+        Func::AvgOverTime => over_time::avg,
+        Func::SumOverTime => over_time::sum,
+        Func::MinOverTime => over_time::min,
+        Func::MaxOverTime => over_time::max,
+        Func::CountOverTime => over_time::count,
+        Func::FirstOverTime => over_time::first,
+        Func::LastOverTime => over_time::last,
+        Func::PresentOverTime | Func::AbsentOverTime => over_time::present,
+        Func::StddevOverTime => over_time::stddev,
+        Func::StdvarOverTime => over_time::stdvar,
+        Func::MadOverTime => over_time::mad,
+        Func::QuantileOverTime => over_time::quantile,
+        Func::TsOfFirstOverTime => over_time::ts_of_first,
+        Func::TsOfLastOverTime => over_time::ts_of_last,
+        Func::TsOfMaxOverTime => over_time::ts_of_max,
+        Func::TsOfMinOverTime => over_time::ts_of_min,
+        _ => return None,
+    })
+}
+
+impl Evaluator<'_> {
+    /// Computes a call.
+    pub(crate) fn call(&mut self, call: &Call, span: Span, steps: Steps) -> Result<Flow, Error> {
+        let func = call.function.func;
+        if let Some(compute) = window_fn(func) {
+            return self.range_call(call, compute, steps).map(Flow::Vector);
+        }
+        if let Some(numbers) = self.number_call(call, steps)? {
+            return Ok(Flow::Scalar(numbers));
+        }
+        let held = self.budget.held();
+        let columns = match func {
+            Func::Timestamp => self.timestamp(call, steps)?,
+            Func::StartTimestamp => {
+                return Err(Error::Unsupported("start_timestamp()".to_owned()));
+            }
+            Func::Absent => self.absent(call, steps)?,
+            Func::Vector => self.to_vector(call, steps)?,
+            Func::LabelReplace => self.label_replace(call, steps)?,
+            Func::LabelJoin => self.label_join(call, steps)?,
+            Func::Sort | Func::SortDesc => self.sort(call, span, steps)?,
+            Func::SortByLabel | Func::SortByLabelDesc => self.sort_by_label(call, span, steps)?,
+            Func::HistogramQuantile
+            | Func::HistogramQuantiles
+            | Func::HistogramFraction
+            | Func::HistogramAvg
+            | Func::HistogramCount
+            | Func::HistogramStddev
+            | Func::HistogramStdvar
+            | Func::HistogramSum => self.histogram(call, steps)?,
+            Func::Info => self.info(call, steps)?,
+            Func::Clamp | Func::ClampMax | Func::ClampMin | Func::Round => {
+                self.bounded(call, steps)?
+            }
+            _ => match date::field(func) {
+                Some(field) => self.dates(call, field, steps)?,
+                None => self.math(call, steps)?,
+            },
+        };
+        self.keep(&columns, held)?;
+        Ok(Flow::Vector(columns))
+    }
+
+    /// Functions that give a number per step.
+    fn number_call(&mut self, call: &Call, steps: Steps) -> Result<Option<Vec<f64>>, Error> {
+        let times = self.times;
+        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ms")]
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        let constant = match call.function.func {
+            Func::Pi => std::f64::consts::PI,
+            Func::Start => seconds(times.start),
+            Func::End => seconds(times.end),
+            Func::Step => seconds(times.step),
+            Func::Range => seconds(times.end - times.start),
+            Func::Time => {
+                self.budget.hold(steps.count)?;
+                return Ok(Some(steps.iter().map(seconds).collect()));
+            }
+            Func::Scalar => return self.to_scalar(call, steps).map(Some),
+            Func::MinOf | Func::MaxOf => return self.choose_number(call, steps).map(Some),
+            _ => return Ok(None),
+        };
+        self.budget.hold(steps.count)?;
+        Ok(Some(vec![constant; steps.count]))
+    }
+
+    /// The argument `index` of `call`.
+    fn arg<'c>(&self, call: &'c Call, index: usize) -> Result<&'c Node, Error> {
+        let name = call.function.name;
+        call.args
+            .get(index)
+            .ok_or_else(|| Error::Execution(format!("argument {index} of {name}() is missing")))
+    }
+
+    /// The text that the argument `index` of `call` is.
+    fn text<'c>(&self, call: &'c Call, index: usize) -> Result<&'c str, Error> {
+        match &self.arg(call, index)?.bare().expr {
+            Expr::String(text) => Ok(text),
+            _ => Err(Error::Execution("expected a string literal".to_owned())),
+        }
+    }
+
+    /// A function of a range.
+    fn range_call(
+        &mut self,
+        call: &Call,
+        compute: WindowFn,
+        steps: Steps,
+    ) -> Result<Vec<Column>, Error> {
+        let func = call.function.func;
+        let is_range = |node: &&Node| node.value_type() == crate::ValueType::Matrix;
+        let Some(range) = call.args.iter().find(is_range) else {
+            return Err(Error::Execution("expected a range vector".to_owned()));
+        };
+        check_edge(call, range)?;
+        let mut numbers = Vec::new();
+        for arg in call.args.iter().filter(|arg| !is_range(arg)) {
+            numbers.push((self.scalar(arg, steps)?, arg.span));
+        }
+        let mut at_step = vec![0.0; numbers.len()];
+        let mut wrong = Vec::new();
+        let mut columns = self.windows(range, steps, &mut |step, window| {
+            for (slot, (values, _)) in at_step.iter_mut().zip(&numbers) {
+                *slot = values.get(step).copied().unwrap_or(f64::NAN);
+            }
+            trend::check(func, &at_step)?;
+            if let (Func::QuantileOverTime, Some(&q)) = (func, at_step.first())
+                && !(0.0..=1.0).contains(&q)
+                && wrong.len() < 100
+            {
+                wrong.push(q);
+            }
+            Ok(compute(window, &at_step))
+        })?;
+        for q in wrong {
+            self.warn_quantile(&[q], numbers.first().map_or(range.span, |(_, span)| *span));
+        }
+        if func == Func::AbsentOverTime {
+            return self.absent_over_time(range, &columns, steps);
+        }
+        if matches!(func, Func::Rate | Func::Increase) {
+            self.note_counters(&columns, range.span);
+        }
+        if !func.keeps_name() {
+            columns.iter_mut().for_each(|column| self.drop_name(column));
+        }
+        if self.options.delayed_name_removal {
+            return Ok(columns);
+        }
+        join_same(columns, true)
+    }
+
+    /// Notes metrics whose name does not look like a counter's.
+    fn note_counters(&mut self, columns: &[Column], at: Span) {
+        const ENDS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+        let mut last = "";
+        for column in columns {
+            let name = column.labels.metric_name();
+            if name.is_empty() || name == last || ENDS.iter().any(|end| name.ends_with(end)) {
+                continue;
+            }
+            last = name;
+            let message = format!(
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+                crate::plan::quoted(name)
+            );
+            self.notes.info(&message, at);
+        }
+    }
+
+    fn to_vector(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
+        let values = self.scalar(self.arg(call, 0)?, steps)?;
+        Ok(vec![Column { labels: Labels::empty(), drop_name: false, first: 0, values }])
+    }
+
+    /// The only element at each step, or NaN.
+    fn to_scalar(&mut self, call: &Call, steps: Steps) -> Result<Vec<f64>, Error> {
+        let held = self.budget.held();
+        let columns = self.vector(self.arg(call, 0)?, steps)?;
+        let mut values = vec![ABSENT; steps.count];
+        for column in &columns {
+            for (step, value) in column.iter() {
+                if let Some(slot) = values.get_mut(step) {
+                    *slot = if narthex_model::is_absent(*slot) { value } else { f64::NAN };
+                }
+            }
+        }
+        values.iter_mut().filter(|v| narthex_model::is_absent(**v)).for_each(|v| *v = f64::NAN);
+        self.keep(&[], held)?;
+        self.budget.hold(steps.count)?;
+        Ok(values)
+    }
+
+    fn choose_number(&mut self, call: &Call, steps: Steps) -> Result<Vec<f64>, Error> {
+        let mut first = self.scalar(self.arg(call, 0)?, steps)?;
+        let second = self.scalar(self.arg(call, 1)?, steps)?;
+        let greater = call.function.func == Func::MaxOf;
+        for (a, b) in first.iter_mut().zip(second) {
+            *a =
+                if greater { crate::numeric::go_max(*a, b) } else { crate::numeric::go_min(*a, b) };
+        }
+        Ok(first)
+    }
+
+    /// The time of each sample that a selector finds; of anything else the time of evaluation.
+    fn timestamp(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
+        let arg = self.arg(call, 0)?;
+        let mut columns = match &arg.bare().expr {
+            Expr::Vector(selector) if selector.edge == Edge::Plain => {
+                self.select_with(selector, steps, |at, _| at.seconds())?
+            }
+            _ => {
+                let mut columns = self.vector(arg, steps)?;
+                let seconds = |step| narthex_model::Timestamp(steps.at(step)).seconds();
+                columns.iter_mut().for_each(|column| column.map(|step, _| seconds(step)));
+                columns
+            }
+        };
+        columns.iter_mut().for_each(|column| self.drop_name(column));
+        join_same(columns, false)
+    }
+}
+
+/// Whether the function can do with `anchored` or `smoothed` ranges.
+fn check_edge(call: &Call, range: &Node) -> Result<(), Error> {
+    let Expr::Matrix(matrix) = &range.bare().expr else { return Ok(()) };
+    let (word, allowed): (_, &[&str]) = match matrix.selector.edge {
+        Edge::Plain => return Ok(()),
+        Edge::Anchored => ("anchored", &["changes", "delta", "increase", "rate", "resets"]),
+        Edge::Smoothed => ("smoothed", &["delta", "increase", "rate"]),
+    };
+    let name = call.function.name;
+    if allowed.contains(&name) {
+        return Ok(());
+    }
+    let allowed = allowed.join(", ");
+    Err(Error::Execution(format!(
+        "{word} modifier can only be used with: {allowed} - not with {name}"
+    )))
+}

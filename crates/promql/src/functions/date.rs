@@ -1,0 +1,114 @@
+//! Fields of dates, in UTC.
+
+use narthex_model::Labels;
+
+use crate::Error;
+use crate::column::Column;
+use crate::eval::Evaluator;
+use crate::plan::{Call, Func};
+use crate::steps::Steps;
+
+const DAY: i64 = 86_400;
+
+/// Beyond this many seconds there is no calendar.
+const SECONDS_MAX: f64 = 1e15;
+
+/// A moment as the calendar says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Date {
+    year: i64,
+    month: i64,
+    day: i64,
+    /// Days since 1970-01-01.
+    days: i64,
+    /// Seconds of the day.
+    seconds: i64,
+}
+
+impl Date {
+    /// From seconds since 1970, in the proleptic Gregorian calendar.
+    fn new(seconds: i64) -> Self {
+        let days = seconds.div_euclid(DAY);
+        // Years are counted from March, so that the leap day is the last of the year.
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        Self {
+            year: year_of_era + era * 400 + i64::from(month <= 2),
+            month,
+            day: of_year - (153 * from_march + 2) / 5 + 1,
+            days,
+            seconds: seconds.rem_euclid(DAY),
+        }
+    }
+
+    fn is_leap(&self) -> bool {
+        self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0)
+    }
+
+    fn days_in_month(&self) -> i64 {
+        match self.month {
+            2 => 28 + i64::from(self.is_leap()),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        }
+    }
+
+    fn day_of_year(&self) -> i64 {
+        const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+        let index = usize::try_from(self.month - 1).unwrap_or(0);
+        let leap_day = i64::from(self.month > 2 && self.is_leap());
+        BEFORE.get(index).copied().unwrap_or(0) + leap_day + self.day
+    }
+}
+
+/// What `func` takes of a date.
+pub(super) fn field(func: Func) -> Option<fn(Date) -> i64> {
+    Some(match func {
+        Func::Year => |date| date.year,
+        Func::Month => |date| date.month,
+        Func::DayOfMonth => |date| date.day,
+        Func::DayOfWeek => |date| (date.days + 4).rem_euclid(7),
+        Func::DayOfYear => |date| date.day_of_year(),
+        Func::DaysInMonth => |date| date.days_in_month(),
+        Func::Hour => |date| date.seconds / 3600,
+        Func::Minute => |date| date.seconds / 60 % 60,
+        _ => return None,
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fields of dates are small")]
+#[expect(clippy::cast_possible_truncation, reason = "held within the calendar")]
+fn of_seconds(value: f64, field: fn(Date) -> i64) -> f64 {
+    field(Date::new(value.clamp(-SECONDS_MAX, SECONDS_MAX) as i64)) as f64
+}
+
+impl Evaluator<'_> {
+    /// A field of the dates that are given, or of the time of evaluation.
+    pub(super) fn dates(
+        &mut self,
+        call: &Call,
+        field: fn(Date) -> i64,
+        steps: Steps,
+    ) -> Result<Vec<Column>, Error> {
+        if let Some(arg) = call.args.first() {
+            let columns = self.vector(arg, steps)?;
+            return self.each(columns, |_, value| of_seconds(value, field));
+        }
+        self.budget.hold(steps.count)?;
+        #[expect(clippy::cast_precision_loss, reason = "fields of dates are small")]
+        let values = steps.iter().map(|ms| field(Date::new(ms / 1000)) as f64).collect();
+        Ok(vec![Column { labels: Labels::empty(), drop_name: false, first: 0, values }])
+    }
+}
+
+/// Seconds since 1970 as `2006-01-02T15:04:05Z`.
+pub(super) fn rfc3339(seconds: i64) -> String {
+    let date = Date::new(seconds);
+    let (hour, minute, second) = (date.seconds / 3600, date.seconds / 60 % 60, date.seconds % 60);
+    format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", date.year, date.month, date.day)
+}

@@ -1,0 +1,272 @@
+//! Quantiles and fractions of classic histograms: series with an `le` label.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use narthex_model::number::GoFloat;
+use narthex_model::{ABSENT, Labels, LabelsBuilder, is_absent};
+
+use self::bucket::{Bucket, Repair, fraction, quantile};
+use crate::Error;
+use crate::column::{Column, Slots, drop_metadata, join_same};
+use crate::eval::Evaluator;
+use crate::plan::{Call, Func, Node, Span, quoted};
+use crate::steps::Steps;
+
+mod bucket;
+mod format;
+
+/// The label that holds a bucket's upper bound.
+const BOUND: &str = "le";
+
+/// The columns of one histogram with their upper bounds.
+#[derive(Debug)]
+struct Histogram {
+    labels: Labels,
+    drop_name: bool,
+    columns: Vec<(f64, usize)>,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn histogram(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
+        let vector = match call.function.func {
+            Func::HistogramQuantile => 1,
+            Func::HistogramFraction => 2,
+            _ => 0,
+        };
+        let arg = self.arg(call, vector)?;
+        let mut numbers = Vec::new();
+        for (index, arg) in call.args.iter().enumerate() {
+            if index != vector && arg.value_type() == crate::ValueType::Scalar {
+                let values = self.scalar(arg, steps)?;
+                if call.function.func != Func::HistogramFraction {
+                    self.warn_each_quantile(&values, arg.span);
+                }
+                numbers.push(values);
+            }
+        }
+        let columns = self.vector(arg, steps)?;
+        match call.function.func {
+            Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction => {}
+            // These take native histograms only, and leave numbers out.
+            _ => return Ok(Vec::new()),
+        }
+        let histograms = self.histograms(&columns, arg);
+        let mut out = Vec::new();
+        if call.function.func == Func::HistogramQuantiles {
+            let label = self.text(call, 1)?;
+            for q in &numbers {
+                for histogram in &histograms {
+                    self.quantiles(histogram, &columns, (q, Some(label)), arg, steps, &mut out)?;
+                }
+            }
+        } else {
+            for histogram in &histograms {
+                match numbers.as_slice() {
+                    [q] => self.quantiles(histogram, &columns, (q, None), arg, steps, &mut out)?,
+                    [low, high] => {
+                        out.extend(fractions(histogram, &columns, low, high, steps));
+                    }
+                    _ => {}
+                }
+            }
+            out.iter_mut().for_each(|column: &mut Column| self.drop_name(column));
+        }
+        join_same(out, false)
+    }
+
+    /// Warns of each different value that is no quantile.
+    fn warn_each_quantile(&mut self, values: &[f64], at: Span) {
+        let mut last = None;
+        for &value in values {
+            if last != Some(value.to_bits()) && !(0.0..=1.0).contains(&value) {
+                self.warn_quantile(&[value], at);
+            }
+            last = Some(value.to_bits());
+        }
+    }
+
+    /// Sorts columns into histograms; warns of those without a bound.
+    fn histograms(&mut self, columns: &[Column], arg: &Node) -> Vec<Histogram> {
+        let mut places: HashMap<Labels, usize, RandomState> = HashMap::default();
+        let mut histograms: Vec<Histogram> = Vec::new();
+        for (index, column) in columns.iter().enumerate() {
+            let bound = column.labels.get(BOUND).unwrap_or("");
+            let Some(bound) = parse_bound(bound) else {
+                let name = self.shown_name(&column.labels);
+                let bound = quoted(bound);
+                let message = format!(
+                    "bucket label \"{BOUND}\" is missing or has a malformed value of {bound}{name}"
+                );
+                self.notes.warn(&message, arg.span);
+                continue;
+            };
+            let mut builder = LabelsBuilder::from_labels(&column.labels);
+            builder.remove(BOUND);
+            let labels = builder.build();
+            let next = histograms.len();
+            let place = *places.entry(labels.clone()).or_insert(next);
+            if place == next {
+                let drop_name = column.drop_name;
+                histograms.push(Histogram { labels, drop_name, columns: Vec::new() });
+            }
+            if let Some(histogram) = histograms.get_mut(place) {
+                histogram.columns.push((bound, index));
+            }
+        }
+        histograms
+    }
+
+    /// The metric's name for an annotation, where it is still known.
+    fn shown_name(&self, labels: &Labels) -> String {
+        match labels.metric_name() {
+            name if self.options.delayed_name_removal && !name.is_empty() => {
+                format!(" for metric name {}", quoted(name))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn quantiles(
+        &mut self,
+        histogram: &Histogram,
+        columns: &[Column],
+        (q, label): (&[f64], Option<&str>),
+        arg: &Node,
+        steps: Steps,
+        out: &mut Vec<Column>,
+    ) -> Result<(), Error> {
+        let labelled = LabelledSlots::new(histogram, label, self.options.delayed_name_removal);
+        let mut by_label: Vec<(u64, Slots)> = Vec::new();
+        let mut repairs = Repairs::default();
+        let mut buckets = Vec::new();
+        for step in 0..steps.count {
+            self.budget.tick()?;
+            if !gather(histogram, columns, step, &mut buckets) {
+                continue;
+            }
+            let q = q.get(step).copied().unwrap_or(f64::NAN);
+            let (value, repair) = quantile(q, &mut buckets);
+            if let Some(repair) = repair {
+                repairs.add(repair, steps.at(step));
+            }
+            let key = if label.is_some() { q.to_bits() } else { 0 };
+            let place = by_label.iter().position(|(have, _)| *have == key).unwrap_or_else(|| {
+                by_label.push((key, Slots::default()));
+                by_label.len() - 1
+            });
+            if let Some((_, slots)) = by_label.get_mut(place) {
+                slots.set(step, value);
+            }
+        }
+        for (key, slots) in by_label {
+            out.extend(slots.column(labelled.labels(f64::from_bits(key)), true));
+        }
+        if let Some(text) = repairs.text(&self.shown_name(&histogram.labels)) {
+            self.notes.info(&text, arg.span);
+        }
+        Ok(())
+    }
+}
+
+/// The labels of a histogram's quantiles.
+struct LabelledSlots<'a> {
+    base: Labels,
+    label: Option<&'a str>,
+}
+
+impl<'a> LabelledSlots<'a> {
+    fn new(histogram: &Histogram, label: Option<&'a str>, delayed: bool) -> Self {
+        let base = if delayed || label.is_none() {
+            histogram.labels.clone()
+        } else {
+            drop_metadata(&histogram.labels)
+        };
+        Self { base, label }
+    }
+
+    fn labels(&self, q: f64) -> Labels {
+        let Some(label) = self.label else { return self.base.clone() };
+        let mut builder = LabelsBuilder::from_labels(&self.base);
+        builder.set(label, &format::open_metrics(q));
+        builder.build()
+    }
+}
+
+/// What had to be repaired in the steps of one histogram.
+#[derive(Debug, Default)]
+struct Repairs {
+    sum: Option<Repair>,
+    count: usize,
+    first: i64,
+    last: i64,
+}
+
+impl Repairs {
+    fn add(&mut self, repair: Repair, at: i64) {
+        if self.count == 0 {
+            self.first = at;
+        }
+        self.last = at;
+        self.count += 1;
+        self.sum = Some(match self.sum {
+            None => repair,
+            Some(sum) => Repair {
+                least: sum.least.min(repair.least),
+                most: sum.most.max(repair.most),
+                difference: sum.difference.max(repair.difference),
+            },
+        });
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let sum = self.sum?;
+        Some(format!(
+            "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){name}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+            GoFloat(sum.least),
+            GoFloat(sum.most),
+            format::two_digits(sum.difference),
+            self.count,
+            format::rfc3339(self.first),
+            format::rfc3339(self.last),
+        ))
+    }
+}
+
+/// Reads a bound as Go reads numbers.
+fn parse_bound(text: &str) -> Option<f64> {
+    let plain = !text.is_empty() && !text.contains(char::is_whitespace);
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// Collects the buckets at `step`; whether there is one.
+fn gather(histogram: &Histogram, columns: &[Column], step: usize, out: &mut Vec<Bucket>) -> bool {
+    out.clear();
+    for &(bound, index) in &histogram.columns {
+        let count = columns.get(index).map_or(ABSENT, |column| column.get(step));
+        if !is_absent(count) {
+            out.push(Bucket { bound, count });
+        }
+    }
+    !out.is_empty()
+}
+
+fn fractions(
+    histogram: &Histogram,
+    columns: &[Column],
+    low: &[f64],
+    high: &[f64],
+    steps: Steps,
+) -> Option<Column> {
+    let mut slots = Slots::default();
+    let mut buckets = Vec::new();
+    for step in 0..steps.count {
+        if !gather(histogram, columns, step, &mut buckets) {
+            slots.push(ABSENT);
+            continue;
+        }
+        let at = |values: &[f64]| values.get(step).copied().unwrap_or(f64::NAN);
+        slots.push(fraction(at(low), at(high), &mut buckets));
+    }
+    slots.column(histogram.labels.clone(), histogram.drop_name)
+}

@@ -1,0 +1,168 @@
+//! Quantile and fraction of cumulative buckets.
+
+use std::cmp::Ordering;
+
+use crate::numeric::almost_equal;
+
+/// Differences between counts smaller than this share are rounding.
+const TOLERANCE: f64 = 1e-12;
+
+/// A bucket: how many observations were at most its bound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bucket {
+    pub(super) bound: f64,
+    pub(super) count: f64,
+}
+
+/// What had to be done to make counts rise: the least and greatest bound of a count that fell,
+/// and the greatest fall.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repair {
+    pub(super) least: f64,
+    pub(super) most: f64,
+    pub(super) difference: f64,
+}
+
+/// The quantile `q`, interpolated within its bucket.
+pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
+    if q.is_nan() {
+        return (f64::NAN, None);
+    }
+    if q < 0.0 {
+        return (f64::NEG_INFINITY, None);
+    }
+    if q > 1.0 {
+        return (f64::INFINITY, None);
+    }
+    if !prepare(buckets) {
+        return (f64::NAN, None);
+    }
+    let repair = make_monotonic(buckets);
+    (inside(q, buckets).unwrap_or(f64::NAN), repair)
+}
+
+fn inside(q: f64, buckets: &[Bucket]) -> Option<f64> {
+    let (last, finite) = buckets.split_last()?;
+    let highest = finite.last()?;
+    if last.count == 0.0 {
+        return None;
+    }
+    let mut rank = q * last.count;
+    // A NaN count is never enough, so that the search goes on behind it as in Prometheus.
+    let index = search(finite.len(), |i| finite.get(i).is_some_and(|b| b.count >= rank));
+    let Some(bucket) = finite.get(index) else { return Some(highest.bound) };
+    let below = index.checked_sub(1).and_then(|i| finite.get(i));
+    if below.is_none() && bucket.bound <= 0.0 {
+        return Some(bucket.bound);
+    }
+    let (mut start, mut count) = (0.0, bucket.count);
+    if let Some(below) = below {
+        start = below.bound;
+        count -= below.count;
+        rank -= below.count;
+    }
+    Some(start + (bucket.bound - start) * (rank / count))
+}
+
+/// Go's `sort.Search`, which matters where `found` is not monotonic.
+fn search(len: usize, found: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        if found(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
+/// Sorts by bound and joins equal bounds; whether the last bound is infinite.
+#[expect(clippy::float_cmp, reason = "bounds are the same or not")]
+fn prepare(buckets: &mut Vec<Bucket>) -> bool {
+    buckets.sort_by(|a, b| a.bound.partial_cmp(&b.bound).unwrap_or(Ordering::Equal));
+    if buckets.last().is_none_or(|bucket| bucket.bound != f64::INFINITY) {
+        return false;
+    }
+    buckets.dedup_by(|next, kept| {
+        let same = next.bound == kept.bound;
+        if same {
+            kept.count += next.count;
+        }
+        same
+    });
+    true
+}
+
+/// Lifts counts that are below the one before. Rounding is repaired in silence.
+#[expect(clippy::float_cmp, reason = "equal counts need no repair")]
+fn make_monotonic(buckets: &mut [Bucket]) -> Option<Repair> {
+    let mut before = buckets.first()?.count;
+    let mut repair: Option<Repair> = None;
+    for bucket in buckets.iter_mut().skip(1) {
+        let count = bucket.count;
+        if count == before {
+            continue;
+        }
+        if almost_equal(before, count, TOLERANCE) {
+            bucket.count = before;
+            continue;
+        }
+        if count < before {
+            bucket.count = before;
+            let old = repair.unwrap_or(Repair {
+                least: f64::INFINITY,
+                most: f64::NEG_INFINITY,
+                difference: 0.0,
+            });
+            repair = Some(Repair {
+                least: old.least.min(bucket.bound),
+                most: old.most.max(bucket.bound),
+                difference: old.difference.max(before - count),
+            });
+            continue;
+        }
+        before = count;
+    }
+    repair
+}
+
+/// The share of observations between `low` and `high`.
+pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if !prepare(buckets) {
+        return f64::NAN;
+    }
+    let count = buckets.last().map_or(0.0, |bucket| bucket.count);
+    if count == 0.0 || low.is_nan() || high.is_nan() {
+        return f64::NAN;
+    }
+    if low >= high {
+        return 0.0;
+    }
+    (rank_of(high, buckets, count) - rank_of(low, buckets, count)) / count
+}
+
+/// How many observations were below `value`.
+fn rank_of(value: f64, buckets: &[Bucket], count: f64) -> f64 {
+    let positive = buckets.first().is_some_and(|bucket| bucket.bound > 0.0);
+    let mut lower = if positive { 0.0 } else { f64::NEG_INFINITY };
+    let mut rank: f64 = 0.0;
+    for bucket in buckets {
+        if lower >= value {
+            return rank.min(count);
+        }
+        if bucket.bound > value {
+            // An infinite bucket has no inside.
+            let inside = if lower == f64::NEG_INFINITY {
+                bucket.count
+            } else {
+                rank + (bucket.count - rank) * (value - lower) / (bucket.bound - lower)
+            };
+            return if inside > count { count } else { inside };
+        }
+        rank = bucket.count;
+        lower = bucket.bound;
+    }
+    count
+}

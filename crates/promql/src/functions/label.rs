@@ -1,0 +1,70 @@
+//! Functions that change labels.
+
+use narthex_model::regex::Pattern;
+use narthex_model::{LabelsBuilder, METRIC_NAME};
+
+use crate::Error;
+use crate::column::{Column, join_same};
+use crate::eval::Evaluator;
+use crate::plan::{Call, is_utf8, quoted};
+use crate::steps::Steps;
+
+fn check_name(name: &str, what: &str) -> Result<(), Error> {
+    if !name.is_empty() && is_utf8(name) {
+        return Ok(());
+    }
+    let shown = if is_utf8(name) { name.to_owned() } else { quoted(name) };
+    Err(Error::Execution(format!("invalid {what}: {shown}")))
+}
+
+impl Evaluator<'_> {
+    pub(super) fn label_replace(
+        &mut self,
+        call: &Call,
+        steps: Steps,
+    ) -> Result<Vec<Column>, Error> {
+        let (target, template) = (self.text(call, 1)?, self.text(call, 2)?);
+        let (source, pattern) = (self.text(call, 3)?, self.text(call, 4)?);
+        let pattern = Pattern::new(pattern).map_err(|_| {
+            let message = format!("invalid regular expression in label_replace(): {pattern}");
+            Error::Execution(message)
+        })?;
+        check_name(target, "destination label name in label_replace()")?;
+        let mut columns = self.vector(self.arg(call, 0)?, steps)?;
+        for column in &mut columns {
+            let value = column.labels.get(source).unwrap_or("");
+            if let Some(value) = pattern.replace(value, template) {
+                set_label(column, target, &value);
+            }
+        }
+        join_same(columns, false)
+    }
+
+    pub(super) fn label_join(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
+        let (target, separator) = (self.text(call, 1)?, self.text(call, 2)?);
+        let mut sources = Vec::new();
+        for index in 3..call.args.len() {
+            let source = self.text(call, index)?;
+            check_name(source, "source label name in label_join()")?;
+            sources.push(source);
+        }
+        check_name(target, "destination label name in label_join()")?;
+        let mut columns = self.vector(self.arg(call, 0)?, steps)?;
+        for column in &mut columns {
+            let values: Vec<_> =
+                sources.iter().map(|source| column.labels.get(source).unwrap_or("")).collect();
+            let value = values.join(separator);
+            set_label(column, target, &value);
+        }
+        join_same(columns, false)
+    }
+}
+
+fn set_label(column: &mut Column, name: &str, value: &str) {
+    let mut builder = LabelsBuilder::from_labels(&column.labels);
+    builder.set(name, value);
+    column.labels = builder.build();
+    if name == METRIC_NAME {
+        column.drop_name = false;
+    }
+}
