@@ -1,6 +1,8 @@
 //! A real Prometheus as the receiver: it takes every sample, from patched requests of several
 //! targets too.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it must")]
+
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
