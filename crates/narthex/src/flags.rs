@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
+use narthex_config::Config;
 use narthex_model::time::{format_duration, parse_duration};
+use narthex_store::Retention;
 
 pub use table::{Effect, FLAGS, Flag, Kind};
 
@@ -275,17 +277,26 @@ impl Flags {
         self.features.iter().any(|feature| feature == name)
     }
 
-    /// The retention in the words of `/api/v1/status/runtimeinfo`: `30d or 15GiB`.
-    pub fn retention_text(&self) -> String {
-        let mut parts = Vec::new();
-        if !self.retention_time.is_zero() {
-            parts.push(format_duration(self.retention_time));
+    /// What is kept: as the configuration says, else as the flags say.
+    pub fn retention(&self, config: &Config) -> Retention {
+        let (mut age, mut bytes) = (self.retention_time, self.retention_bytes);
+        let tsdb = config.storage.tsdb.as_ref();
+        if let Some(set) = tsdb.and_then(|tsdb| tsdb.retention.as_ref()) {
+            age = if set.time.is_zero() { age } else { set.time };
+            bytes = if set.size == 0 { bytes } else { set.size };
         }
-        if self.retention_bytes > 0 {
-            parts.push(table::format_bytes(self.retention_bytes));
+        Retention {
+            age: Some(age).filter(|age| !age.is_zero()),
+            bytes: Some(bytes).filter(|bytes| *bytes > 0),
         }
-        parts.join(" or ")
     }
+}
+
+/// The retention in the words of `/api/v1/status/runtimeinfo`: `30d or 15GiB`.
+pub fn retention_text(retention: Retention) -> String {
+    let age = retention.age.map(format_duration);
+    let bytes = retention.bytes.map(table::format_bytes);
+    age.into_iter().chain(bytes).collect::<Vec<_>>().join(" or ")
 }
 
 fn one_of(what: &str, value: &str, known: &[&str]) -> Result<(), Outcome> {

@@ -14,7 +14,7 @@ use narthex_config::Config;
 use narthex_model::Clock;
 use narthex_net::{Dial, dial::Tcp};
 use narthex_store::fs::DiskFs;
-use narthex_store::{Options, Retention, Store, Writer};
+use narthex_store::{Options, Store, Writer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -175,7 +175,7 @@ async fn life(
 
 async fn open_store(app: &Arc<App>) -> anyhow::Result<(Arc<Store>, Writer)> {
     let flags = &app.flags;
-    let retention = retention(flags, &Config::default());
+    let retention = flags.retention(&Config::default());
     let options = Options { retention, ..Options::default() };
     let (path, clock) = (flags.data_dir.clone(), Arc::clone(&app.clock));
     let opening = tokio::task::spawn_blocking(move || {
@@ -194,20 +194,6 @@ async fn open_store(app: &Arc<App>) -> anyhow::Result<(Arc<Store>, Writer)> {
         "Store opened"
     );
     Ok((store, writer))
-}
-
-/// What is kept: as the configuration says, else as the flags say.
-fn retention(flags: &Flags, config: &Config) -> Retention {
-    let (mut age, mut bytes) = (flags.retention_time, flags.retention_bytes);
-    let tsdb = config.storage.tsdb.as_ref();
-    if let Some(set) = tsdb.and_then(|tsdb| tsdb.retention.as_ref()) {
-        age = if set.time.is_zero() { age } else { set.time };
-        bytes = if set.size == 0 { bytes } else { set.size };
-    }
-    Retention {
-        age: Some(age).filter(|age| !age.is_zero()),
-        bytes: Some(bytes).filter(|bytes| *bytes > 0),
-    }
 }
 
 /// What the targets say about their metrics, for those who send it on.
@@ -295,12 +281,11 @@ impl Server {
 
     /// Takes over the configuration that was read at start-up, or the built-in one.
     async fn apply_first(&mut self, settings: Option<Settings>) -> anyhow::Result<()> {
-        let settings = match settings {
-            Some(settings) => settings,
-            None => {
-                tracing::info!("No configuration file: watching this server itself");
-                self.load().await.map_err(|e| anyhow!(e))?
-            }
+        let settings = if let Some(settings) = settings {
+            settings
+        } else {
+            tracing::info!("No configuration file: watching this server itself");
+            self.load().await.map_err(|e| anyhow!(e))?
         };
         self.apply(settings).map_err(|e| anyhow!(e)).context("apply the configuration")
     }
@@ -348,7 +333,7 @@ impl Server {
         self.remote
             .apply(&config.remote_write, &config.global.external_labels)
             .map_err(|e| format!("remote_write: {e}"))?;
-        self.store.set_retention(retention(&self.app.flags, config));
+        self.store.set_retention(self.app.flags.retention(config));
         Ok(())
     }
 

@@ -19,7 +19,12 @@ fn defaults_are_those_of_a_small_node() {
     assert_eq!(flags.listen, ["0.0.0.0:9090"]);
     assert_eq!(flags.retention_time, Duration::from_secs(30 * 86_400));
     assert_eq!(flags.retention_bytes, 15 << 30);
-    assert_eq!(flags.retention_text(), "30d or 15GiB");
+    let kept = |text| {
+        let config = Config::parse(text, "x").unwrap();
+        retention_text(flags.retention(&config))
+    };
+    assert_eq!(kept(""), "30d or 15GiB");
+    assert_eq!(kept("storage: {tsdb: {retention: {time: 7d}}}"), "1w or 15GiB");
     assert_eq!(flags.query_samples_max, 50_000_000);
     assert_eq!(flags.all["storage.remote.read-sample-limit"], "50000000");
     assert_eq!(flags.all["web.route-prefix"], "/");

@@ -145,6 +145,8 @@ async fn home(State(app): State<Arc<App>>, OriginalUri(uri): OriginalUri) -> Res
         return to_home(State(app)).await.into_response();
     }
     let mut out = PAGE_HEAD.to_owned();
+    let settings = app.config.load();
+    let retention = crate::flags::retention_text(app.flags.retention(&settings.config));
     let uptime = app.clock.now().millis() - app.started.millis();
     let uptime = std::time::Duration::from_secs(u64::try_from(uptime / 1000).unwrap_or(0));
     let _ = write!(
@@ -154,7 +156,7 @@ async fn home(State(app): State<Arc<App>>, OriginalUri(uri): OriginalUri) -> Res
          <button>Query</button></form>",
         escape(crate::build::VERSION),
         format_duration(uptime),
-        escape(&app.flags.retention_text()),
+        escape(&retention),
     );
     targets(&mut out, &app);
     out.push_str("<h2>Links</h2><ul>");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
 use http::Method;
 use http::header::CONTENT_TYPE;
@@ -104,6 +105,11 @@ impl<S: Sync> FromRequest<S> for Params {
             && kind.eq_ignore_ascii_case("application/x-www-form-urlencoded");
         if !is_form {
             return Self::parse(b"", query);
+        }
+        // What says itself that it is too large is not waited for.
+        if body.size_hint().lower() > FORM_BYTES_MAX as u64 {
+            let text = format!("error parsing form values: larger than {FORM_BYTES_MAX} bytes");
+            return Err(ApiError::bad(text));
         }
         let read = Limited::new(body, FORM_BYTES_MAX).collect();
         let form = tokio::time::timeout(BODY_TIMEOUT, read)

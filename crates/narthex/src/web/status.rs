@@ -70,7 +70,8 @@ async fn runtime_info(State(app): State<Arc<App>>) -> Reply {
     });
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let retention = app.flags.retention_text();
+    let settings = app.config.load();
+    let retention = crate::flags::retention_text(app.flags.retention(&settings.config));
     Reply::new(|out| {
         let mut object = Object::begin(out);
         object
