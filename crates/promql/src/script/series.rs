@@ -1,162 +1,203 @@
-//! Series and their values as scripts write them: `name{a="b"} 0+1x5 _ stale 7`.
+//! Series with their values: `up{job="a"} 1 _ 0+1x5 stale`.
 
-use narthex_model::{Labels, LabelsBuilder, METRIC_NAME, STALE};
+use narthex_model::{ABSENT, Labels, LabelsBuilder, METRIC_NAME, MatchOp, STALE};
 
-/// Most values that one token may stand for.
-const REPEAT_MAX: usize = 1_000_000;
+use crate::plan;
 
-/// The value of a series at one step.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Slot {
-    Empty,
-    Value(f64),
-    /// A native histogram.
-    Histogram,
+/// Most values of one series.
+const VALUES_MAX: usize = 1_000_000;
+
+/// A series of numbers, [`ABSENT`] where there is none.
+pub(super) type Floats = (Labels, Vec<f64>);
+
+/// What a line describes.
+#[derive(Clone, Debug)]
+pub(super) enum Line {
+    /// Numbers.
+    Floats(Labels, Vec<f64>),
+    /// Native histograms among numbers, with gaps in their places.
+    Mixed(Labels, Vec<f64>),
+    /// Native histograms only.
+    Histograms,
+    /// Start timestamps for the line that follows.
+    StartTimestamps,
 }
 
-/// Splits a line into the labels and what follows them.
-pub(super) fn labels(line: &str) -> Result<(Labels, &str), String> {
-    let mut builder = LabelsBuilder::default();
-    let name_end = line.find(|c: char| c == '{' || c.is_whitespace()).unwrap_or(line.len());
-    let (name, mut rest) = line.split_at(name_end);
-    if !name.is_empty() {
-        builder.set(METRIC_NAME, name);
+/// Reads a line.
+pub(super) fn parse(line: &str) -> Result<Line, String> {
+    let end = metric_end(line);
+    let (metric, rest) = line.split_at(end);
+    if rest.starts_with("@st") {
+        return Ok(Line::StartTimestamps);
     }
-    if let Some(inside) = rest.strip_prefix('{') {
-        rest = pairs(inside, &mut builder)?;
-    }
-    Ok((builder.build(), rest.trim_start()))
-}
-
-/// Reads pairs up to the closing brace and gives what follows it.
-fn pairs<'a>(text: &'a str, builder: &mut LabelsBuilder) -> Result<&'a str, String> {
-    let mut rest = text.trim_start();
-    loop {
-        if let Some(after) = rest.strip_prefix('}') {
-            return Ok(after);
-        }
-        let (name, after) = if rest.starts_with(['"', '\'', '`']) {
-            quoted(rest)?
-        } else {
-            let end = rest.find(|c: char| c == '=' || c.is_whitespace());
-            let (name, after) = rest.split_at(end.ok_or("a label without a value")?);
-            (name.to_owned(), after)
-        };
-        rest = after.trim_start();
-        match rest.strip_prefix('=') {
-            Some(after) => {
-                let (value, after) = quoted(after.trim_start())?;
-                builder.set(&name, &value);
-                rest = after.trim_start();
-            }
-            // A quoted word alone is the metric's name.
-            None => {
-                builder.set(METRIC_NAME, &name);
-            }
-        }
-        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-        if rest.is_empty() {
-            return Err("labels without an end".to_owned());
-        }
-    }
-}
-
-/// Reads a quoted text at the beginning of `text`; gives what follows it, too.
-fn quoted(text: &str) -> Result<(String, &str), String> {
-    let quote = text.chars().next().filter(|c| ['"', '\'', '`'].contains(c));
-    let quote = quote.ok_or_else(|| format!("expected a quoted text: {text}"))?;
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        if escaped {
-            escaped = false;
-        } else if c == '\\' && quote != '`' {
-            escaped = true;
-        } else if c == quote {
-            let (whole, rest) = text.split_at(at + 1);
-            return Ok((unquote(whole)?, rest));
-        }
-    }
-    Err(format!("a text without an end: {text}"))
-}
-
-/// What a quoted text stands for.
-pub(super) fn unquote(text: &str) -> Result<String, String> {
-    let query = crate::parse(text).map_err(|e| e.to_string())?;
-    match &query.root().expr {
-        crate::plan::Expr::String(value) => Ok(value.clone()),
-        _ => Err(format!("expected a quoted text: {text}")),
-    }
-}
-
-/// A number as Go reads it.
-pub(super) fn number(text: &str) -> Option<f64> {
-    match text {
-        "NaN" => Some(narthex_model::sample::NORMAL_NAN),
-        "Inf" | "+Inf" => Some(f64::INFINITY),
-        "-Inf" => Some(f64::NEG_INFINITY),
-        _ => text.parse().ok(),
-    }
-}
-
-/// The values behind a series.
-pub(super) fn values(text: &str) -> Result<Vec<Slot>, String> {
+    let labels = parse_metric(metric)?;
     let mut values = Vec::new();
+    let histograms = parse_values(rest, &mut values)?;
+    if !histograms {
+        return Ok(Line::Floats(labels, values));
+    }
+    if values.iter().all(|&value| narthex_model::is_absent(value)) {
+        return Ok(Line::Histograms);
+    }
+    Ok(Line::Mixed(labels, values))
+}
+
+/// Where the metric ends: behind its `}`, or at the first space.
+fn metric_end(line: &str) -> usize {
+    let mut quote = None;
+    let mut depth = 0;
+    let mut skip = false;
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            _ if skip => skip = false,
+            (Some(_), '\\') => skip = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            (None, ' ' | '\t' | '@') if depth == 0 => {
+                // A space may stand before the brace.
+                if line.get(at..).is_some_and(|rest| rest.trim_start().starts_with('{'))
+                    && !line.get(at..).is_some_and(|rest| rest.trim_start().starts_with("{{"))
+                {
+                    continue;
+                }
+                return at;
+            }
+            _ => {}
+        }
+    }
+    line.len()
+}
+
+/// Reads a metric in the form of a selector.
+fn parse_metric(text: &str) -> Result<Labels, String> {
+    let text = text.trim();
+    if text == "{}" {
+        return Ok(Labels::empty());
+    }
+    let plan = plan::parse(text).map_err(|error| format!("{text}: {error}"))?;
+    let plan::Expr::Vector(selector) = &plan.root().expr else {
+        return Err(format!("not a series: {text}"));
+    };
+    let mut builder = LabelsBuilder::default();
+    for matcher in &selector.matchers {
+        if matcher.op() != MatchOp::Equal {
+            return Err(format!("not a series: {text}"));
+        }
+        builder.set(matcher.name(), matcher.value());
+    }
+    if builder.get(METRIC_NAME).is_none() && !selector.name.is_empty() {
+        builder.set(METRIC_NAME, &selector.name);
+    }
+    Ok(builder.build())
+}
+
+/// Reads values; whether there were histograms among them, for which it leaves gaps.
+fn parse_values(text: &str, out: &mut Vec<f64>) -> Result<bool, String> {
+    let mut histograms = false;
     let mut rest = text.trim();
     while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix("{{") {
-            let end = after.find("}}").ok_or("a histogram without an end")?;
-            let after = after.get(end + 2..).unwrap_or("");
-            let tail = after.find(char::is_whitespace).unwrap_or(after.len());
-            let (repeat, after) = after.split_at(tail);
-            let count = repeat.rsplit('x').next().and_then(|n| n.parse::<usize>().ok());
-            let count = count.filter(|_| !repeat.is_empty()).unwrap_or(0).min(REPEAT_MAX);
-            values.extend(std::iter::repeat_n(Slot::Histogram, count + 1));
-            // `{{...}}+{{...}}x5`: the second one is read in the next turn of a longer token.
-            rest = after.trim_start();
+        if rest.starts_with("{{") {
+            histograms = true;
+            let (count, tail) = skip_histogram(rest);
+            out.resize(out.len() + count, ABSENT);
+            rest = tail.trim_start();
             continue;
         }
-        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        let (token, after) = rest.split_at(end);
-        expand(token, &mut values)?;
-        rest = after.trim_start();
+        let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        parse_value(word, out)?;
+        rest = tail.trim_start();
+        if out.len() > VALUES_MAX {
+            return Err(format!("more than {VALUES_MAX} values"));
+        }
     }
-    Ok(values)
+    Ok(histograms)
 }
 
-/// `_`, `_x3`, `stale`, `5`, `5x3`, `5+1x3`, `5-1x3`: the last three stand for four values.
-fn expand(token: &str, values: &mut Vec<Slot>) -> Result<(), String> {
-    let wrong = || format!("not a value: {token}");
-    let (what, times) = match token.rsplit_once('x') {
-        Some((what, times)) => {
-            let times: usize = times.parse().map_err(|_| wrong())?;
-            (what, Some(times.min(REPEAT_MAX)))
-        }
-        None => (token, None),
+/// Skips `{{...}}`, `{{...}}x5`, `{{...}}+{{...}}x5`; gives how many values it stands for.
+fn skip_histogram(text: &str) -> (usize, &str) {
+    let close = |text: &str| text.find("}}").map_or(text.len(), |at| at + 2);
+    let mut rest = text.get(close(text)..).unwrap_or("");
+    if let Some(step) = rest.strip_prefix(['+', '-']).filter(|step| step.starts_with("{{")) {
+        rest = step.get(close(step)..).unwrap_or("");
+    }
+    let Some(times) = rest.strip_prefix('x') else { return (1, rest) };
+    let digits = times.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, rest) = times.split_at(digits);
+    (count.parse::<usize>().unwrap_or(0).min(VALUES_MAX) + 1, rest)
+}
+
+/// Reads one word: a value, `_`, `stale`, or a run of values.
+fn parse_value(word: &str, out: &mut Vec<f64>) -> Result<(), String> {
+    let bad = || format!("bad value: {word}");
+    let times = |text: &str| {
+        text.parse::<usize>().ok().filter(|&times| times <= VALUES_MAX).ok_or_else(bad)
     };
-    if what == "_" {
-        values.extend(std::iter::repeat_n(Slot::Empty, times.unwrap_or(1)));
+    if word == "_" {
+        out.push(ABSENT);
         return Ok(());
     }
-    if what == "stale" {
-        values.extend(std::iter::repeat_n(Slot::Value(STALE), times.map_or(1, |n| n + 1)));
+    if let Some(count) = word.strip_prefix("_x") {
+        out.resize(out.len() + times(count)?, ABSENT);
         return Ok(());
     }
-    let step_at = what.char_indices().skip(1).find(|&(at, c)| {
-        let before = what.get(..at).and_then(|text| text.chars().last());
-        (c == '+' || c == '-') && !matches!(before, Some('e' | 'E'))
-    });
-    let (first, step) = match step_at {
-        Some((at, _)) => {
-            let (first, step) = what.split_at(at);
-            (number(first).ok_or_else(wrong)?, number(step).ok_or_else(wrong)?)
-        }
-        None => (number(what).ok_or_else(wrong)?, 0.0),
+    if word == "stale" {
+        out.push(STALE);
+        return Ok(());
+    }
+    if let Ok(value) = parse_number(word) {
+        out.push(value);
+        return Ok(());
+    }
+    let (values, count) = word.rsplit_once('x').ok_or_else(bad)?;
+    let count = times(count)?;
+    if values == "stale" {
+        out.resize(out.len() + count + 1, STALE);
+        return Ok(());
+    }
+    let (first, step) = match parse_number(values) {
+        Ok(value) => (value, 0.0),
+        Err(_) => split_step(values).ok_or_else(bad)?,
     };
-    // Added up as the scripts' own reader does, so that rounding is the same.
     let mut value = first;
-    for _ in 0..=times.unwrap_or(0) {
-        values.push(Slot::Value(value));
+    for _ in 0..=count {
+        out.push(value);
         value += step;
     }
     Ok(())
+}
+
+/// Splits `a+b` and `a-b`.
+fn split_step(text: &str) -> Option<(f64, f64)> {
+    for (at, sign) in text.match_indices(['+', '-']) {
+        let (first, step) = (text.get(..at)?, text.get(at + 1..)?);
+        if let (Ok(first), Ok(step)) = (parse_number(first), parse_number(step)) {
+            return Some((first, if sign == "-" { -step } else { step }));
+        }
+    }
+    None
+}
+
+/// Reads a number; hexadecimal too.
+pub(super) fn parse_number(text: &str) -> Result<f64, String> {
+    let bad = || format!("bad number: {text}");
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1.0, digits),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if let Some(hex) = digits.strip_prefix("0x") {
+        let value = u32::from_str_radix(hex, 16).map_err(|_| bad())?;
+        return Ok(sign * f64::from(value));
+    }
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || "._iInN".contains(c)) {
+        return Err(bad());
+    }
+    digits.parse::<f64>().map(|value| sign * value).map_err(|_| bad())
 }
