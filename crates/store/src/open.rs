@@ -70,7 +70,8 @@ pub fn open(
         options,
     });
     let (layouts, scratch) = (Pages::default(), Scratch::default());
-    let writer = Writer { store: Arc::clone(&store), wal, layouts, ids, scratch };
+    let dropped = Vec::new();
+    let writer = Writer { store: Arc::clone(&store), wal, layouts, dropped, ids, scratch };
     Ok((store, writer))
 }
 

@@ -287,8 +287,9 @@ impl Wal {
             inner.segments.push_back(segment);
             inner.unsynced.push(unsynced);
         }
-        self.shared.sync_failed.store(false, Ordering::Release);
         self.rewrite(&again);
+        // ORDER: until the rows are written again no sync may say that they are durable.
+        self.shared.sync_failed.store(false, Ordering::Release);
         Ok(())
     }
 

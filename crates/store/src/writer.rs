@@ -23,6 +23,8 @@ pub struct Writer {
     pub(crate) store: Arc<Store>,
     pub(crate) wal: Wal,
     pub(crate) layouts: Pages<Pen>,
+    /// Layouts that were dropped, of which rows may not be durable yet.
+    pub(crate) dropped: Vec<Pen>,
     pub(crate) ids: Ids,
     pub(crate) scratch: Scratch,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Pen {
     layout: Arc<Layout>,
     columns: usize,
     last: Option<Timestamp>,
+    last_seq: RowSeq,
     /// The last row had no hole, and no column came since.
     full: bool,
     /// The last row was refused, so it is not known what changed since the last one stored.
@@ -85,8 +88,9 @@ impl Writer {
         let layout = Arc::new(Layout::new(name, source, head.window_ms));
         head.layouts.write().insert(name.0, Arc::clone(&layout));
         self.wal.define().layout(name, source);
-        let (columns, last, full, refused) = (0, None, false, false);
-        self.layouts.insert(name.0, Pen { layout, columns, last, full, refused });
+        let (last, last_seq) = (None, RowSeq(0));
+        let pen = Pen { layout, columns: 0, last, last_seq, full: false, refused: false };
+        self.layouts.insert(name.0, pen);
         Ok(name)
     }
 
@@ -125,6 +129,8 @@ impl Writer {
         if let Some(pen) = self.layouts.remove(layout.0) {
             pen.layout.drop_rows(&mut self.scratch);
             self.wal.drop_layout(layout);
+            self.dropped.push(pen);
+            self.forget_dropped();
         }
     }
 
@@ -153,7 +159,7 @@ impl Writer {
             return Err(too_old(&self.store, &row));
         }
         pen.refused = false;
-        pen.last = Some(row.at);
+        (pen.last, pen.last_seq) = (Some(row.at), seq);
         head.show(seq, row.at);
         count(&head.counters.rows_appended, 1);
         count(&head.counters.samples_appended, pen.count_present(&row));
@@ -163,12 +169,15 @@ impl Writer {
     /// Begins a new segment of the log, with the definitions of the layouts in use.
     #[cold]
     fn roll(&mut self) -> Result<(), Error> {
+        // After a failed sync rows of dropped layouts may have to be written again.
+        self.forget_dropped();
+        let dropped = &self.dropped;
         let layouts = &self.layouts;
         let index = &self.store.head.index;
         self.wal.roll(self.ids, &mut |definitions| {
             // Not held while the segment is written.
             let index = index.read();
-            for (_, pen) in layouts.iter() {
+            for pen in layouts.iter().map(|(_, pen)| pen).chain(dropped) {
                 let columns = pen.layout.columns();
                 for &series in &*columns {
                     let labels = index.labels(series.get()).unwrap_or_default();
@@ -180,12 +189,22 @@ impl Writer {
         })?;
         let mut index = index.write();
         index.begin_segment();
-        for (_, pen) in layouts.iter() {
+        for pen in layouts.iter().map(|(_, pen)| pen).chain(dropped) {
             for &series in &*pen.layout.columns() {
                 index.set_defined(series);
             }
         }
+        drop(index);
+        for pen in &self.dropped {
+            self.wal.drop_layout(pen.layout.name);
+        }
         Ok(())
+    }
+
+    /// Forgets the dropped layouts whose rows are durable.
+    fn forget_dropped(&mut self) {
+        let synced = self.store.wal.synced_before();
+        self.dropped.retain(|pen| pen.last_seq >= synced);
     }
 }
 

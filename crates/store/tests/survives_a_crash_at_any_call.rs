@@ -266,7 +266,6 @@ fn crash_at_calls(seed: u64, windows: i64, step: usize) {
     };
     let (fs, _) = run_until(None);
     let calls = fs.calls();
-    println!("{calls} calls");
     for stop in (1..=calls).step_by(step) {
         let (fs, run) = run_until(Some(stop));
         let (crashed, killed) = (fs.crash(), fs.kill());
@@ -309,20 +308,17 @@ fn a_failing_call_is_survived_without_a_restart() {
         let Ok((store, mut writer)) = open(&fs, &clock) else { continue };
         let mut run = Run::default();
         let mut failures = 0;
-        // What a failed sync should have made durable may be gone when the power goes.
-        let mut doubtful = Model::new();
         for action in &actions {
             let slot_known = match action {
                 Action::Row(slot, ..) | Action::Columns(slot, _) => run.slots.contains_key(slot),
                 _ => true,
             };
-            if slot_known && run.step(action, &store, &mut writer, &clock).is_err() {
-                failures += 1;
-                if matches!(action, Action::Sync) {
-                    doubtful = run.visible.clone();
-                    doubtful.retain(|key, _| !run.durable.contains_key(key));
-                }
+            if !slot_known {
+                continue;
             }
+            // After a failed sync others may fail, until a row comes.
+            let result = run.step(action, &store, &mut writer, &clock);
+            failures += u64::from(result.is_err() && !matches!(action, Action::Sync));
         }
         assert!(failures <= 1, "{failures} failures after call {fail} failed");
         for _ in 0..8 {
@@ -330,10 +326,14 @@ fn a_failing_call_is_survived_without_a_restart() {
         }
         let what = format!("call {fail} failed");
         check(&what, &read_all(&store), &run.visible, &run.visible);
+        // The next row takes along what a failed sync left in doubt.
+        let last = Action::Row(0, 1_000_000, 7);
+        if run.slots.contains_key(&0) {
+            run.step(&last, &store, &mut writer, &clock).unwrap();
+        }
         store.sync().unwrap();
         drop((store, writer));
         let (store, _writer) = open(&fs.crash(), &clock).unwrap();
-        run.visible.retain(|key, _| !doubtful.contains_key(key));
         check(&what, &read_all(&store), &run.visible, &run.tried);
     }
 }

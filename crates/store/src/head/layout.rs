@@ -152,6 +152,15 @@ impl Layout {
         self.state.lock().last_seq = seq;
     }
 
+    /// Whether there is a row at `at`.
+    pub(crate) fn has_row(&self, at: Timestamp) -> bool {
+        let state = self.state.lock();
+        let range = TimeRange::new(at, at);
+        let minis = state.windows.iter().flat_map(|window| window.minis_in(range));
+        let mut keys = minis.flat_map(|mini| mini.times());
+        keys.any(|time| time == at) || state.open.keys.iter().any(|key| key.at == at)
+    }
+
     /// The time of the last row.
     pub(crate) fn last(&self) -> Option<Timestamp> {
         self.state.lock().windows.last().map(|window| window.last)

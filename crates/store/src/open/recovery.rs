@@ -1,5 +1,6 @@
 //! Filling the head from the log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use narthex_model::{Labels, Timestamp};
@@ -18,12 +19,21 @@ pub(super) struct Recovery<'a> {
     ids: Ids,
     ids_found: bool,
     scratch: Scratch,
+    /// Rows that came back behind later ones of their layout, by layout and time.
+    late: BTreeMap<(LayoutRef, Timestamp), RowBuf>,
 }
 
 impl<'a> Recovery<'a> {
     pub(super) fn new(head: &'a Head, sealed_until: Timestamp) -> Self {
         let ids = Ids { series_next: 1, source_next: 1, layout_next: 1 };
-        Self { head, sealed_until, ids, ids_found: false, scratch: Scratch::default() }
+        Self {
+            head,
+            sealed_until,
+            ids,
+            ids_found: false,
+            scratch: Scratch::default(),
+            late: BTreeMap::new(),
+        }
     }
 
     /// Whether the log told which numbers were given out.
@@ -34,11 +44,37 @@ impl<'a> Recovery<'a> {
     /// Ends the layouts, whose writer is gone, and forgets those without rows here or from
     /// `wanted_from` on. Gives the numbers to go on with.
     pub(super) fn finish(mut self, wanted_from: RowSeq) -> Ids {
+        self.place_late_rows();
         for layout in self.head.all_layouts() {
             layout.drop_rows(&mut self.scratch);
         }
         self.head.forget(self.sealed_until, wanted_from);
         self.ids
+    }
+}
+
+impl Recovery<'_> {
+    /// Rows of a layout only go forward in time: late ones get a layout of their own, with the
+    /// same columns. Reading stitches them.
+    fn place_late_rows(&mut self) {
+        let mut copies: BTreeMap<LayoutRef, LayoutRef> = BTreeMap::new();
+        for ((name, _), row) in std::mem::take(&mut self.late) {
+            let Some(layout) = self.head.layout(name) else { continue };
+            let copy = *copies.entry(name).or_insert_with(|| {
+                let copy = LayoutRef(self.ids.layout_next);
+                self.layout(copy, layout.source);
+                self.columns(copy, &layout.columns());
+                copy
+            });
+            self.place(&RowBuf { layout: copy, ..row });
+        }
+    }
+
+    fn place(&mut self, row: &RowBuf) {
+        let Some(layout) = self.head.layout(row.layout) else { return };
+        let key = RowKey { at: row.at, seq: row.seq };
+        layout.push(key, &row.values, || i64::MIN, &mut self.scratch);
+        self.head.raise_max_time(row.at);
     }
 }
 
@@ -89,11 +125,20 @@ impl Replay for Recovery<'_> {
         if row.at < self.sealed_until {
             return layout.pass(row.seq);
         }
-        if layout.last().is_some_and(|last| row.at <= last) {
+        if layout.last().is_none_or(|last| row.at > last) {
+            self.place(row);
+        }
+    }
+
+    fn late_row(&mut self, row: &RowBuf) {
+        let Some(layout) = self.head.layout(row.layout) else { return };
+        if row.at < self.sealed_until || layout.has_row(row.at) {
             return;
         }
-        let key = RowKey { at: row.at, seq: row.seq };
-        layout.push(key, &row.values, || i64::MIN, &mut self.scratch);
-        self.head.raise_max_time(row.at);
+        self.late.insert((row.layout, row.at), row.clone());
+    }
+
+    fn wants_changes(&self) -> bool {
+        false
     }
 }

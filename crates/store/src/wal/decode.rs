@@ -26,13 +26,15 @@ impl Decoder {
     }
 
     /// Reads the columns and values of a row of `width` columns, which is the record `ordinal`,
-    /// into `out.values` and `out.changed`. `None` when they cannot be read.
+    /// into `out.values`, and into `out.changed` if `changes` are wanted, at every row or at none.
+    /// `None` when they cannot be read.
     pub(super) fn decode(
         &mut self,
         fields: &mut Fields<'_>,
         against: Against,
         ordinal: u32,
         width: usize,
+        changes: bool,
         out: &mut RowBuf,
     ) -> Option<()> {
         match against {
@@ -73,7 +75,9 @@ impl Decoder {
         if becomes_base {
             self.base_ordinal = Some(ordinal);
         }
-        self.note_changes(out);
+        if changes {
+            self.note_changes(out);
+        }
         Some(())
     }
 

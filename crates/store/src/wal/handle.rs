@@ -1,6 +1,7 @@
 //! The log as all threads but the writer's see it.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,6 +61,12 @@ impl WalHandle {
     /// After an error the rows since the last good sync may be lost with the power; the next row
     /// goes to a new segment.
     pub fn sync(&self) -> Result<(), Error> {
+        if self.shared.sync_failed.load(Ordering::Acquire) {
+            // A second try could succeed without having written anything: the writer has to write
+            // the rows again first, with the next one.
+            let source = io::Error::other("an earlier sync failed, and no row came since");
+            return Err(Error::io("sync", segment::DIR, source));
+        }
         let (due, reached): (Vec<(Unsynced, u64)>, _) = {
             let inner = self.shared.inner.lock();
             let len_of = |unsynced: &Unsynced| inner.find(unsynced.number).map_or(0, |it| it.len);
@@ -73,7 +80,6 @@ impl WalHandle {
             let mut inner = self.shared.inner.lock();
             inner.stats.syncs += u64::from(result.is_ok());
             inner.stats.failures += u64::from(result.is_err());
-            // A second try could succeed without having written anything: it is not made.
             inner.synced(unsynced.number, len);
             if let Err(source) = result {
                 self.shared.sync_failed.store(true, Ordering::Release);
@@ -139,6 +145,11 @@ impl WalHandle {
     /// The last row that is in the log; 0 when there never was one.
     pub fn last_seq(&self) -> RowSeq {
         RowSeq(self.shared.inner.lock().seq_next.0.saturating_sub(1))
+    }
+
+    /// All rows before this one are durable.
+    pub fn synced_before(&self) -> RowSeq {
+        self.shared.inner.lock().seq_synced
     }
 
     /// No row before this one is in the log.

@@ -50,7 +50,7 @@ pub fn inspect(number: u64, bytes: &[u8], row: &mut dyn FnMut(&RowBuf)) -> Inspe
             }
             Played::End(_) => inspection.ended = true,
             Played::Malformed => inspection.malformed += 1,
-            Played::Other => {}
+            Played::Late | Played::Other => {}
         }
     }
     inspection.torn_bytes = scanner.tail(end).map_or(0, |tail| tail.end - tail.start);

@@ -30,6 +30,13 @@ pub trait Replay {
     fn drop_layout(&mut self, layout: LayoutRef);
     /// A row.
     fn row(&mut self, row: &RowBuf);
+    /// A row that was written again, behind rows that came after it. It may have been told before.
+    fn late_row(&mut self, _row: &RowBuf) {}
+    /// Whether rows are to tell what changed since the row before; it costs to find out. Always
+    /// the same answer.
+    fn wants_changes(&self) -> bool {
+        true
+    }
 }
 
 /// What a record turned out to be.
@@ -37,6 +44,9 @@ pub trait Replay {
 pub(super) enum Played {
     /// A row, now in the buffer.
     Row,
+    /// A row, now in the buffer, that stands behind rows which came after it: it was written
+    /// again, for a sync had failed.
+    Late,
     /// The segment was closed in good order, and the next row has this place.
     End(RowSeq),
     /// Something without a row.
@@ -116,7 +126,11 @@ impl Player {
             Kind::Layout => self.play_layout(fields, replay),
             Kind::Columns => self.play_columns(fields, replay),
             Kind::Drop => self.play_drop(fields, replay),
-            Kind::Row => return self.play_row(found, fields, row).unwrap_or(Played::Malformed),
+            Kind::Row => {
+                let changes = replay.is_none_or(|replay| replay.wants_changes());
+                let played = self.play_row(found, fields, changes, row);
+                return played.unwrap_or(Played::Malformed);
+            }
             Kind::Filler => Some(()),
             Kind::End => return play_end(fields),
         };
@@ -177,6 +191,7 @@ impl Player {
         &mut self,
         found: Found,
         mut fields: Fields<'_>,
+        changes: bool,
         row: &mut RowBuf,
     ) -> Option<Played> {
         let head = self.head?;
@@ -190,13 +205,13 @@ impl Player {
         };
         let width = fields.varint_u32()?;
         let layout = self.layouts.get_mut(&row.layout).filter(|it| width <= it.columns)?;
-        layout.decoder.decode(&mut fields, against, found.ordinal, width as usize, row)?;
+        let (ordinal, width) = (found.ordinal, width as usize);
+        layout.decoder.decode(&mut fields, against, ordinal, width, changes, row)?;
         let expected = self.expected.unwrap_or(row.seq);
         self.lost += row.seq.0.saturating_sub(expected.0);
         self.expected = Some(expected.max(row.seq.next()));
         self.last_at = row.at;
-        // A row from a copy that was written long after it comes too late to be handed on.
-        Some(if row.seq < expected { Played::Other } else { Played::Row })
+        Some(if row.seq < expected { Played::Late } else { Played::Row })
     }
 }
 

@@ -102,6 +102,7 @@ fn play(
         let payload = scanner.payload(found, end)?;
         match player.play(found, payload, &mut row, Some(replay)) {
             Played::Row => replay.row(&row),
+            Played::Late => replay.late_row(&row),
             Played::End(seq) => ending.clean = Some(seq),
             Played::Other => {}
             Played::Malformed => {
