@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod error;
+mod expression;
 mod federate;
 pub mod json;
 mod lifecycle;
@@ -48,6 +49,7 @@ pub type Answer = Result<reply::Reply, error::ApiError>;
 pub fn router(app: &Arc<App>) -> Router {
     let api = Router::new()
         .merge(query::routes())
+        .merge(expression::routes())
         .merge(series::routes())
         .merge(status::routes())
         .merge(targets::routes())

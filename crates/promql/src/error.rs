@@ -94,6 +94,9 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return write!(f, "unknown position: parse error: {}", self.message);
+        }
         write!(f, "{}:{}: parse error: {}", self.line, self.column, self.message)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 
-use narthex_model::number::ApiFloat;
+use narthex_model::number::{ApiFloat, PlainFloat};
 use narthex_model::{Labels, Timestamp};
 
 /// Appends `text` as a JSON string. As Prometheus' encoder does, nothing is escaped but what JSON
@@ -54,6 +54,24 @@ pub fn sample(out: &mut Vec<u8>, at: Timestamp, value: f64) {
     out.push(b'[');
     seconds(out, at);
     let _ = write!(out, ",\"{}\"]", ApiFloat(value));
+}
+
+/// Appends `[seconds,"value"]` of a scalar. Prometheus writes it by other code than samples: the
+/// time is a plain JSON number, the value never has an exponent.
+pub fn scalar(out: &mut Vec<u8>, at: Timestamp, value: f64) {
+    out.push(b'[');
+    short_seconds(out, at);
+    let _ = write!(out, ",\"{}\"]", PlainFloat(value));
+}
+
+/// Appends a time as seconds, without zeros at the end.
+pub fn short_seconds(out: &mut Vec<u8>, at: Timestamp) {
+    seconds(out, at);
+    if !at.millis().unsigned_abs().is_multiple_of(1000) {
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
 }
 
 /// Appends labels as an object, in the order of names.
@@ -151,6 +169,9 @@ mod tests {
         assert_eq!(value(1000, f64::NAN), r#"[1,"NaN"]"#);
         assert_eq!(value(1010, f64::INFINITY), r#"[1.010,"+Inf"]"#);
         assert_eq!(value(-1500, 1e-7), r#"[-1.500,"1e-07"]"#);
+        let scalar = |ms, value| text(|out| scalar(out, Timestamp(ms), value));
+        assert_eq!(scalar(1500, 1e-7), r#"[1.5,"0.0000001"]"#);
+        assert_eq!(scalar(10_000, f64::NEG_INFINITY), r#"[10,"-Inf"]"#);
     }
 
     #[test]

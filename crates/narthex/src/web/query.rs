@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use narthex_model::Timestamp;
 
-use super::error::ApiError;
+use super::error::{ApiError, Kind};
 use super::params::{self, Params};
 use super::reply::{Notes, Reply};
 use super::result::ResultBody;
@@ -94,7 +94,7 @@ fn timeout(params: &Params, most: Duration) -> Result<Duration, ApiError> {
         text => match params::duration(text) {
             Ok(Some(asked)) if asked >= STEP_MIN => Ok(asked.min(most)),
             // What has run out before it began is told as Prometheus tells it.
-            Ok(_) => Err(ApiError::parameter("query", "context deadline exceeded")),
+            Ok(_) => Err(ApiError::new(Kind::Execution, "context deadline exceeded")),
             Err(reason) => Err(ApiError::parameter("timeout", reason)),
         },
     }
@@ -151,8 +151,8 @@ mod tests {
         assert_eq!(of("timeout=1m").unwrap(), Duration::from_secs(60));
         assert_eq!(of("timeout=1h").unwrap(), most);
         assert_eq!(
-            of("timeout=0").unwrap_err().text,
-            "invalid parameter \"query\": context deadline exceeded"
+            of("timeout=0").unwrap_err(),
+            ApiError::new(Kind::Execution, "context deadline exceeded")
         );
         assert!(of("timeout=x").unwrap_err().text.starts_with("invalid parameter \"timeout\""));
     }

@@ -86,11 +86,11 @@ impl ResultBody {
         match &self.value {
             Value::Scalar(sample) => {
                 out.pop();
-                json::sample(out, sample.at, sample.value);
+                json::scalar(out, sample.at, sample.value);
                 Stage::Tail
             }
             Value::String(at, text) => {
-                json::seconds(out, *at);
+                json::short_seconds(out, *at);
                 out.push(b',');
                 json::string(out, text);
                 out.push(b']');
@@ -251,7 +251,7 @@ mod tests {
         let data = |data: &str| format!(r#"{{"status":"success","data":{data}}}"#);
         assert_eq!(
             text(Value::Scalar(sample), None).await,
-            data(r#"{"resultType":"scalar","result":[1.500,"0.25"]}"#)
+            data(r#"{"resultType":"scalar","result":[1.5,"0.25"]}"#)
         );
         assert_eq!(
             text(Value::String(Timestamp(2000), "a\"b".into()), None).await,

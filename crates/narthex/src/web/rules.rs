@@ -7,6 +7,7 @@ use super::error::ApiError;
 use super::params::Params;
 use super::reply::Reply;
 use super::{Answer, Routes};
+use crate::engine;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -17,7 +18,8 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn rules(params: Params) -> Answer {
-    match params.get("type") {
+    engine::selectors(params.all("match[]")).map_err(ApiError::bad)?;
+    match params.get("type").to_ascii_lowercase().as_str() {
         "" | "alert" | "record" => Ok(Reply::literal(r#"{"groups":[]}"#)),
         other => Err(ApiError::parameter("type", format!("not supported value \"{other}\""))),
     }

@@ -47,7 +47,13 @@ async fn targets(State(app): State<Arc<App>>, params: Params) -> Answer {
     let shows = |word| matches!(state.as_str(), "" | "any") || state == word;
     let mut pools = parts(&app)?.scrape.pools();
     let wanted = params.get("scrapePool");
-    pools.retain(|pool| wanted.is_empty() || pool.name == wanted);
+    // As in Prometheus the counts are of all pools, whichever was asked for.
+    for pool in &mut pools {
+        if !(wanted.is_empty() || pool.name == wanted) {
+            pool.active.clear();
+            pool.dropped.clear();
+        }
+    }
     let (active, dropped) = (shows("active"), shows("dropped"));
     let external = url::Url::parse(&app.external_url()).ok();
     Ok(Reply::new(|out| put_targets(out, &pools, active, dropped, external.as_ref())))
