@@ -169,12 +169,13 @@ impl Writer {
     /// Begins a new segment of the log, with the definitions of the layouts in use.
     #[cold]
     fn roll(&mut self) -> Result<(), Error> {
-        // After a failed sync rows of dropped layouts may have to be written again.
         self.forget_dropped();
-        let dropped = &self.dropped;
-        let layouts = &self.layouts;
+        let (layouts, wal) = (&self.layouts, &self.store.wal);
         let index = &self.store.head.index;
+        let mut dropped: &[Pen] = &[];
         self.wal.roll(self.ids, &mut |definitions| {
+            // After a failed sync rows of dropped layouts have to be written again, too.
+            dropped = if wal.has_failed() { &self.dropped } else { &[] };
             // Not held while the segment is written.
             let index = index.read();
             for pen in layouts.iter().map(|(_, pen)| pen).chain(dropped) {
@@ -189,13 +190,13 @@ impl Writer {
         })?;
         let mut index = index.write();
         index.begin_segment();
-        for pen in layouts.iter().map(|(_, pen)| pen).chain(dropped) {
+        for (_, pen) in layouts.iter() {
             for &series in &*pen.layout.columns() {
                 index.set_defined(series);
             }
         }
         drop(index);
-        for pen in &self.dropped {
+        for pen in dropped {
             self.wal.drop_layout(pen.layout.name);
         }
         Ok(())

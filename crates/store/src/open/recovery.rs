@@ -103,6 +103,10 @@ impl Replay for Recovery<'_> {
 
     fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
         let Some(found) = self.head.layout(layout) else { return };
+        if found.is_dropped() {
+            // It was told again, for rows of it that were written again; its columns are known.
+            return;
+        }
         let start = u32::try_from(found.columns().len()).unwrap_or(u32::MAX);
         found.add_columns(series);
         let mut index = self.head.index.write();

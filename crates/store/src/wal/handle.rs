@@ -147,6 +147,11 @@ impl WalHandle {
         RowSeq(self.shared.inner.lock().seq_next.0.saturating_sub(1))
     }
 
+    /// Whether a sync has failed whose rows were not written again yet.
+    pub fn has_failed(&self) -> bool {
+        self.shared.sync_failed.load(Ordering::Acquire)
+    }
+
     /// All rows before this one are durable.
     pub fn synced_before(&self) -> RowSeq {
         self.shared.inner.lock().seq_synced
