@@ -45,7 +45,7 @@ impl Evaluator<'_> {
             | AggregateOp::Bottomk
             | AggregateOp::Limitk
             | AggregateOp::LimitRatio => {
-                self.rank(aggregate, columns, &params, param_span, steps)?
+                self.rank(aggregate, &columns, &params, param_span, steps)?
             }
             AggregateOp::Quantile => {
                 self.warn_quantile(&params, param_span);
@@ -141,10 +141,10 @@ fn fold(op: AggregateOp, group: &Group, columns: &[Column], steps: Steps) -> Opt
     let values = match op {
         AggregateOp::Sum => {
             let sums = accumulate(members(), steps, Sum::new, |sum, value| *sum = sum.plus(value));
-            finish(sums, |sum| sum.total())
+            finish(sums, Sum::total)
         }
         AggregateOp::Avg => {
-            let means = accumulate(members(), steps, Mean::new, |mean, value| mean.add(value));
+            let means = accumulate(members(), steps, Mean::new, Mean::add);
             finish(means, |mean| mean.value())
         }
         AggregateOp::Count => {

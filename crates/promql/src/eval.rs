@@ -34,7 +34,7 @@ pub fn instant(
                 Value::Scalar(Sample { at, value: values.first().copied().unwrap_or(f64::NAN) })
             }
             Flow::Vector(columns) => {
-                let columns = evaluator.finish(columns)?;
+                let columns = without_names(columns)?;
                 let sample = |column: &Column| Sample { at, value: column.get(0) };
                 Value::Vector(columns.iter().map(|c| (c.labels.clone(), sample(c))).collect())
             }
@@ -71,7 +71,7 @@ pub fn range(
     }
     let steps = Steps::between(start.0, end.0, step)?;
     let columns = match evaluator.eval(&plan.root, steps)? {
-        Flow::Vector(columns) => evaluator.finish(columns)?,
+        Flow::Vector(columns) => without_names(columns)?,
         Flow::Scalar(values) => {
             vec![Column { labels: Labels::empty(), drop_name: false, first: 0, values }]
         }
@@ -80,6 +80,16 @@ pub fn range(
     let mut matrix: Vec<_> = columns.into_iter().map(|c| series_of(c, steps)).collect();
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(evaluator.output(Value::Matrix(matrix)))
+}
+
+/// Drops the names that were to go at the end.
+pub(crate) fn without_names(mut columns: Vec<Column>) -> Result<Vec<Column>, Error> {
+    for column in &mut columns {
+        if column.drop_name {
+            column.labels = drop_metadata(&column.labels);
+        }
+    }
+    join_same(columns, false)
 }
 
 /// A duration in milliseconds.
@@ -130,16 +140,6 @@ impl<'a> Evaluator<'a> {
     fn output(self, value: Value) -> Output {
         let (warnings, infos) = self.notes.into_parts();
         Output { value, warnings, infos, stats: self.budget.stats }
-    }
-
-    /// Drops the names that were to go at the end.
-    pub(crate) fn finish(&self, mut columns: Vec<Column>) -> Result<Vec<Column>, Error> {
-        for column in &mut columns {
-            if column.drop_name {
-                column.labels = drop_metadata(&column.labels);
-            }
-        }
-        join_same(columns, false)
     }
 
     /// Marks the name of `column` for removal, or removes it at once.
@@ -252,7 +252,11 @@ impl<'a> Evaluator<'a> {
             return Ok(flow);
         }
         match &mut flow {
-            Flow::Scalar(values) => values.iter_mut().for_each(|value| *value = -*value),
+            Flow::Scalar(values) => {
+                for value in values {
+                    *value = -*value;
+                }
+            }
             Flow::String(_) => {}
             Flow::Vector(columns) => {
                 for column in columns.iter_mut() {

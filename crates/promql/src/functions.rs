@@ -58,6 +58,24 @@ fn window_fn(func: Func) -> Option<WindowFn> {
     })
 }
 
+impl Call {
+    /// The argument `index`.
+    fn arg(&self, index: usize) -> Result<&Node, Error> {
+        let name = self.function.name;
+        self.args
+            .get(index)
+            .ok_or_else(|| Error::Execution(format!("argument {index} of {name}() is missing")))
+    }
+
+    /// The text that the argument `index` is.
+    fn text(&self, index: usize) -> Result<&str, Error> {
+        match &self.arg(index)?.bare().expr {
+            Expr::String(text) => Ok(text),
+            _ => Err(Error::Execution("expected a string literal".to_owned())),
+        }
+    }
+}
+
 impl Evaluator<'_> {
     /// Computes a call.
     pub(crate) fn call(&mut self, call: &Call, span: Span, steps: Steps) -> Result<Flow, Error> {
@@ -75,7 +93,7 @@ impl Evaluator<'_> {
                 return Err(Error::Unsupported("start_timestamp()".to_owned()));
             }
             Func::Absent => self.absent(call, steps)?,
-            Func::Vector => self.to_vector(call, steps)?,
+            Func::Vector => self.vector_of(call, steps)?,
             Func::LabelReplace => self.label_replace(call, steps)?,
             Func::LabelJoin => self.label_join(call, steps)?,
             Func::Sort | Func::SortDesc => self.sort(call, span, steps)?,
@@ -116,28 +134,12 @@ impl Evaluator<'_> {
                 self.budget.hold(steps.count)?;
                 return Ok(Some(steps.iter().map(seconds).collect()));
             }
-            Func::Scalar => return self.to_scalar(call, steps).map(Some),
+            Func::Scalar => return self.scalar_of(call, steps).map(Some),
             Func::MinOf | Func::MaxOf => return self.choose_number(call, steps).map(Some),
             _ => return Ok(None),
         };
         self.budget.hold(steps.count)?;
         Ok(Some(vec![constant; steps.count]))
-    }
-
-    /// The argument `index` of `call`.
-    fn arg<'c>(&self, call: &'c Call, index: usize) -> Result<&'c Node, Error> {
-        let name = call.function.name;
-        call.args
-            .get(index)
-            .ok_or_else(|| Error::Execution(format!("argument {index} of {name}() is missing")))
-    }
-
-    /// The text that the argument `index` of `call` is.
-    fn text<'c>(&self, call: &'c Call, index: usize) -> Result<&'c str, Error> {
-        match &self.arg(call, index)?.bare().expr {
-            Expr::String(text) => Ok(text),
-            _ => Err(Error::Execution("expected a string literal".to_owned())),
-        }
     }
 
     /// A function of a range.
@@ -182,7 +184,9 @@ impl Evaluator<'_> {
             self.note_counters(&columns, range.span);
         }
         if !func.keeps_name() {
-            columns.iter_mut().for_each(|column| self.drop_name(column));
+            for column in &mut columns {
+                self.drop_name(column);
+            }
         }
         if self.options.delayed_name_removal {
             return Ok(columns);
@@ -208,15 +212,15 @@ impl Evaluator<'_> {
         }
     }
 
-    fn to_vector(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
-        let values = self.scalar(self.arg(call, 0)?, steps)?;
+    fn vector_of(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
+        let values = self.scalar(call.arg(0)?, steps)?;
         Ok(vec![Column { labels: Labels::empty(), drop_name: false, first: 0, values }])
     }
 
     /// The only element at each step, or NaN.
-    fn to_scalar(&mut self, call: &Call, steps: Steps) -> Result<Vec<f64>, Error> {
+    fn scalar_of(&mut self, call: &Call, steps: Steps) -> Result<Vec<f64>, Error> {
         let held = self.budget.held();
-        let columns = self.vector(self.arg(call, 0)?, steps)?;
+        let columns = self.vector(call.arg(0)?, steps)?;
         let mut values = vec![ABSENT; steps.count];
         for column in &columns {
             for (step, value) in column.iter() {
@@ -232,8 +236,8 @@ impl Evaluator<'_> {
     }
 
     fn choose_number(&mut self, call: &Call, steps: Steps) -> Result<Vec<f64>, Error> {
-        let mut first = self.scalar(self.arg(call, 0)?, steps)?;
-        let second = self.scalar(self.arg(call, 1)?, steps)?;
+        let mut first = self.scalar(call.arg(0)?, steps)?;
+        let second = self.scalar(call.arg(1)?, steps)?;
         let greater = call.function.func == Func::MaxOf;
         for (a, b) in first.iter_mut().zip(second) {
             *a =
@@ -244,7 +248,7 @@ impl Evaluator<'_> {
 
     /// The time of each sample that a selector finds; of anything else the time of evaluation.
     fn timestamp(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
-        let arg = self.arg(call, 0)?;
+        let arg = call.arg(0)?;
         let mut columns = match &arg.bare().expr {
             Expr::Vector(selector) if selector.edge == Edge::Plain => {
                 self.select_with(selector, steps, |at, _| at.seconds())?
@@ -252,11 +256,15 @@ impl Evaluator<'_> {
             _ => {
                 let mut columns = self.vector(arg, steps)?;
                 let seconds = |step| narthex_model::Timestamp(steps.at(step)).seconds();
-                columns.iter_mut().for_each(|column| column.map(|step, _| seconds(step)));
+                for column in &mut columns {
+                    column.map(|step, _| seconds(step));
+                }
                 columns
             }
         };
-        columns.iter_mut().for_each(|column| self.drop_name(column));
+        for column in &mut columns {
+            self.drop_name(column);
+        }
         join_same(columns, false)
     }
 }

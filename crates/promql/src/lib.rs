@@ -19,7 +19,7 @@ mod error;
 mod eval;
 mod functions;
 mod numeric;
-mod options;
+pub mod options;
 mod output;
 pub mod plan;
 #[cfg(any(test, feature = "script"))]

@@ -126,6 +126,7 @@ pub(crate) fn go_min(a: f64, b: f64) -> f64 {
 }
 
 /// Whether two numbers are the same but for what rounding does: Prometheus' `almost.Equal`.
+#[expect(clippy::float_cmp, reason = "exact equality is the first of its rules")]
 pub(crate) fn almost_equal(a: f64, b: f64, tolerance: f64) -> bool {
     if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || a == b {
         return true;

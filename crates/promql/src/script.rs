@@ -151,8 +151,11 @@ impl<'a> Runner<'a> {
         let mut rows: Vec<&Vec<f64>> = Vec::new();
         for (labels, values) in series {
             let series = self.writer.resolve(labels)?;
-            // A series that is loaded again in one command: the later values stand behind it.
-            if !refs.contains(&series) {
+            // Of a series that is described twice in one command the last description counts.
+            let place = refs.iter().position(|&have| have == series);
+            if let Some(row) = place.and_then(|place| rows.get_mut(place)) {
+                *row = values;
+            } else {
                 refs.push(series);
                 rows.push(values);
             }

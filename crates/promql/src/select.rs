@@ -4,7 +4,7 @@ use narthex_model::{ABSENT, Labels, Sample, TimeRange, Timestamp, is_stale};
 use narthex_store::{Samples, Selection};
 
 use crate::column::{Column, Flow, Slots};
-use crate::eval::{Evaluator, series_of};
+use crate::eval::{Evaluator, series_of, without_names};
 use crate::plan::{Edge, Expr, Matrix, Node, Selector, Subquery};
 use crate::steps::Steps;
 use crate::{Error, Series};
@@ -322,7 +322,7 @@ impl Evaluator<'_> {
             Expr::Subquery(subquery) => {
                 let frame = self.subquery_frame(subquery, steps)?;
                 let (columns, steps) = self.subquery_columns(subquery, &frame)?;
-                let columns = self.finish(columns)?;
+                let columns = without_names(columns)?;
                 columns.into_iter().map(|column| series_of(column, steps)).collect()
             }
             _ => Vec::new(),

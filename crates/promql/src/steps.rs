@@ -33,11 +33,6 @@ impl Steps {
         self.start.saturating_add(self.step.saturating_mul(index as i64))
     }
 
-    /// The last time.
-    pub(crate) fn last(self) -> i64 {
-        self.at(self.count.saturating_sub(1))
-    }
-
     /// The times.
     pub(crate) fn iter(self) -> impl Iterator<Item = i64> {
         (0..self.count).map(move |index| self.at(index))

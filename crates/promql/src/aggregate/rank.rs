@@ -20,7 +20,7 @@ impl Evaluator<'_> {
     pub(super) fn rank(
         &mut self,
         aggregate: &Aggregate,
-        columns: Vec<Column>,
+        columns: &[Column],
         params: &[f64],
         span: Span,
         steps: Steps,
@@ -32,14 +32,14 @@ impl Evaluator<'_> {
         if nothing {
             return Ok(Vec::new());
         }
-        let groups = groups(aggregate, &columns);
+        let groups = groups(aggregate, columns);
         let mut kept: Vec<Slots> = columns.iter().map(|_| Slots::default()).collect();
         let mut order = Vec::new();
         for step in 0..steps.count {
             self.budget.tick()?;
             let param = params.get(step).copied().unwrap_or(f64::NAN);
             for group in &groups {
-                let chosen = choose(aggregate.op, group, &columns, param, step);
+                let chosen = choose(aggregate.op, group, columns, param, step);
                 for &(value, index) in &chosen {
                     if let Some(slots) = kept.get_mut(index) {
                         slots.set(step, value);

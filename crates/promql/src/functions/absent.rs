@@ -10,7 +10,7 @@ use crate::steps::Steps;
 
 impl Evaluator<'_> {
     pub(super) fn absent(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
-        let arg = self.arg(call, 0)?;
+        let arg = call.arg(0)?;
         let columns = self.vector(arg, steps)?;
         Ok(gaps(&columns, steps, labels_of(arg)))
     }
@@ -37,7 +37,9 @@ fn gaps(columns: &[Column], steps: Steps, labels: Labels) -> Vec<Column> {
         }
     }
     let mut slots = Slots::default();
-    present.into_iter().for_each(|there| slots.push(if there { ABSENT } else { 1.0 }));
+    for there in present {
+        slots.push(if there { ABSENT } else { 1.0 });
+    }
     slots.column(labels, true).into_iter().collect()
 }
 

@@ -34,7 +34,7 @@ impl Evaluator<'_> {
             Func::HistogramFraction => 2,
             _ => 0,
         };
-        let arg = self.arg(call, vector)?;
+        let arg = call.arg(vector)?;
         let mut numbers = Vec::new();
         for (index, arg) in call.args.iter().enumerate() {
             if index != vector && arg.value_type() == crate::ValueType::Scalar {
@@ -54,7 +54,7 @@ impl Evaluator<'_> {
         let histograms = self.histograms(&columns, arg);
         let mut out = Vec::new();
         if call.function.func == Func::HistogramQuantiles {
-            let label = self.text(call, 1)?;
+            let label = call.text(1)?;
             for q in &numbers {
                 for histogram in &histograms {
                     self.quantiles(histogram, &columns, (q, Some(label)), arg, steps, &mut out)?;
@@ -70,7 +70,9 @@ impl Evaluator<'_> {
                     _ => {}
                 }
             }
-            out.iter_mut().for_each(|column: &mut Column| self.drop_name(column));
+            for column in &mut out {
+                self.drop_name(column);
+            }
         }
         join_same(out, false)
     }

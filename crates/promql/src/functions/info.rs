@@ -23,7 +23,7 @@ struct Source {
 
 impl Evaluator<'_> {
     pub(super) fn info(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
-        let base_node = self.arg(call, 0)?;
+        let base_node = call.arg(0)?;
         let base = self.vector(base_node, steps)?;
         let matchers = match call.args.get(1).map(|node| &node.bare().expr) {
             Some(Expr::Vector(selector)) => selector.matchers.clone(),
@@ -43,7 +43,7 @@ impl Evaluator<'_> {
             if is_info(&column) {
                 out.push(column);
             } else {
-                enrich(column, &sources, &data, &mut out)?;
+                enrich(&column, &sources, &data, &mut out)?;
             }
         }
         join_same(out, false)
@@ -155,12 +155,12 @@ fn key_of(column: &Column) -> Vec<String> {
 
 /// Splits `column` by the info series that are the newest of their metric at each step.
 fn enrich(
-    column: Column,
+    column: &Column,
     sources: &[Source],
     data: &[Matcher],
     out: &mut Vec<Column>,
 ) -> Result<(), Error> {
-    let key = key_of(&column);
+    let key = key_of(column);
     let mine: Vec<&Column> = sources.iter().filter(|s| s.key == key).map(|s| &s.column).collect();
     let optional = data.iter().all(Matcher::matches_empty);
     let mut parts: HashMap<Vec<usize>, Slots, RandomState> = HashMap::default();
@@ -177,7 +177,7 @@ fn enrich(
     }
     for chosen in order {
         let Some(slots) = parts.remove(&chosen) else { continue };
-        let labels = with_labels(&column, &chosen, &mine, data)?;
+        let labels = with_labels(column, &chosen, &mine, data)?;
         out.extend(slots.column(labels, column.drop_name));
     }
     Ok(())

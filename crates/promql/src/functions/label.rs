@@ -23,14 +23,14 @@ impl Evaluator<'_> {
         call: &Call,
         steps: Steps,
     ) -> Result<Vec<Column>, Error> {
-        let (target, template) = (self.text(call, 1)?, self.text(call, 2)?);
-        let (source, pattern) = (self.text(call, 3)?, self.text(call, 4)?);
+        let (target, template) = (call.text(1)?, call.text(2)?);
+        let (source, pattern) = (call.text(3)?, call.text(4)?);
         let pattern = Pattern::new(pattern).map_err(|_| {
             let message = format!("invalid regular expression in label_replace(): {pattern}");
             Error::Execution(message)
         })?;
         check_name(target, "destination label name in label_replace()")?;
-        let mut columns = self.vector(self.arg(call, 0)?, steps)?;
+        let mut columns = self.vector(call.arg(0)?, steps)?;
         for column in &mut columns {
             let value = column.labels.get(source).unwrap_or("");
             if let Some(value) = pattern.replace(value, template) {
@@ -41,15 +41,15 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn label_join(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
-        let (target, separator) = (self.text(call, 1)?, self.text(call, 2)?);
+        let (target, separator) = (call.text(1)?, call.text(2)?);
         let mut sources = Vec::new();
         for index in 3..call.args.len() {
-            let source = self.text(call, index)?;
+            let source = call.text(index)?;
             check_name(source, "source label name in label_join()")?;
             sources.push(source);
         }
         check_name(target, "destination label name in label_join()")?;
-        let mut columns = self.vector(self.arg(call, 0)?, steps)?;
+        let mut columns = self.vector(call.arg(0)?, steps)?;
         for column in &mut columns {
             let values: Vec<_> =
                 sources.iter().map(|source| column.labels.get(source).unwrap_or("")).collect();

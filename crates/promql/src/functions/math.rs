@@ -48,7 +48,7 @@ impl Evaluator<'_> {
         let Some(apply) = number_fn(call.function.func) else {
             return Err(Error::Unsupported(format!("{}()", call.function.name)));
         };
-        let columns = self.vector(self.arg(call, 0)?, steps)?;
+        let columns = self.vector(call.arg(0)?, steps)?;
         self.each(columns, |_, value| apply(value))
     }
 
@@ -67,7 +67,7 @@ impl Evaluator<'_> {
 
     /// `clamp`, `clamp_min`, `clamp_max`, `round`: with scalar arguments.
     pub(super) fn bounded(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
-        let columns = self.vector(self.arg(call, 0)?, steps)?;
+        let columns = self.vector(call.arg(0)?, steps)?;
         let mut numbers = Vec::new();
         for arg in call.args.iter().skip(1) {
             numbers.push(self.scalar(arg, steps)?);

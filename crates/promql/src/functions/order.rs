@@ -25,7 +25,7 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Vec<Column>, Error> {
         self.warn_order(span, steps);
-        let mut columns = self.vector(self.arg(call, 0)?, steps)?;
+        let mut columns = self.vector(call.arg(0)?, steps)?;
         if steps.count > 1 {
             return Ok(columns);
         }
@@ -49,9 +49,9 @@ impl Evaluator<'_> {
         self.warn_order(span, steps);
         let mut names = Vec::new();
         for index in 1..call.args.len() {
-            names.push(self.text(call, index)?);
+            names.push(call.text(index)?);
         }
-        let mut columns = self.vector(self.arg(call, 0)?, steps)?;
+        let mut columns = self.vector(call.arg(0)?, steps)?;
         let descending = call.function.func == Func::SortByLabelDesc;
         columns.sort_by(|a, b| {
             let by_name = |name: &&str| {

@@ -12,7 +12,9 @@ pub(super) fn sum(window: &Window<'_>, _: &[f64]) -> f64 {
 pub(super) fn avg(window: &Window<'_>, _: &[f64]) -> f64 {
     let Some((&first, rest)) = window.values.split_first() else { return ABSENT };
     let mut mean = Mean::new(first);
-    rest.iter().for_each(|&value| mean.add(value));
+    for &value in rest {
+        mean.add(value);
+    }
     mean.value()
 }
 
@@ -96,6 +98,8 @@ pub(super) fn mad(window: &Window<'_>, _: &[f64]) -> f64 {
     }
     let mut values = window.values.to_vec();
     let median = numeric::quantile(0.5, &mut values);
-    values.iter_mut().for_each(|value| *value = (*value - median).abs());
+    for value in &mut values {
+        *value = (*value - median).abs();
+    }
     numeric::quantile(0.5, &mut values)
 }

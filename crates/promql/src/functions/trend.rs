@@ -44,25 +44,25 @@ pub(super) fn predict_linear(window: &Window<'_>, numbers: &[f64]) -> f64 {
 #[expect(clippy::float_cmp, reason = "whether all values are the very same")]
 fn regression(window: &Window<'_>, at: i64) -> (f64, f64) {
     let mut n = 0.0;
-    let (mut x_sum, mut y_sum) = (Sum::default(), Sum::default());
-    let (mut xy_sum, mut xx_sum) = (Sum::default(), Sum::default());
+    let (mut sum_of_x, mut sum_of_y) = (Sum::default(), Sum::default());
+    let (mut products, mut squares) = (Sum::default(), Sum::default());
     let first = window.values.first().copied().unwrap_or(f64::NAN);
     let mut constant = true;
     for (index, (time, &y)) in window.times.iter().zip(window.values).enumerate() {
         constant &= index == 0 || y == first;
         n += 1.0;
         let x = (time.0 - at) as f64 / 1e3;
-        x_sum = x_sum.plus(x);
-        y_sum = y_sum.plus(y);
-        xy_sum = xy_sum.plus(x * y);
-        xx_sum = xx_sum.plus(x * x);
+        sum_of_x = sum_of_x.plus(x);
+        sum_of_y = sum_of_y.plus(y);
+        products = products.plus(x * y);
+        squares = squares.plus(x * x);
     }
     if constant {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
-    let (x, y) = (x_sum.total(), y_sum.total());
-    let covariance = xy_sum.total() - x * y / n;
-    let variance = xx_sum.total() - x * x / n;
+    let (x, y) = (sum_of_x.total(), sum_of_y.total());
+    let covariance = products.total() - x * y / n;
+    let variance = squares.total() - x * x / n;
     let slope = covariance / variance;
     (slope, y / n - slope * x / n)
 }

@@ -68,7 +68,8 @@ impl Length {
             Self::Fixed(ms) => return Ok(*ms),
             Self::Computed { arithmetic, positive } => (arithmetic, *positive),
         };
-        let ms = arithmetic.seconds(times)? * 1000.0;
+        // Through whole nanoseconds: 1.001 s are 1001 ms.
+        let ms = (arithmetic.seconds(times)? * 1e9).round() / 1e6;
         if ms.is_nan() || ms.abs() > MS_MAX {
             return Err("duration out of range".to_owned());
         }

@@ -281,7 +281,7 @@ impl Lexer<'_> {
     /// Reads a number (`1_000`, `0x1f`, `1.5e-3`) or a duration (`1h30m`).
     fn number(&mut self) -> Result<Kind, String> {
         let rest = self.rest();
-        let is_word = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric());
+        let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
         let duration = duration_len(rest);
         if duration > 0 && !is_word(rest.as_bytes().get(duration)) {
             self.at += duration;

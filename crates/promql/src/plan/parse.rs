@@ -237,8 +237,8 @@ impl Parser<'_> {
             | Kind::MetricIdentifier
             | Kind::LeftBrace
             | Kind::Aggregator(_)
-            | Kind::Operator(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) => self.selector(),
-            Kind::Keyword(
+            | Kind::Operator(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
+            | Kind::Keyword(
                 Keyword::Bool
                 | Keyword::By
                 | Keyword::Offset
@@ -470,9 +470,6 @@ fn describe(kind: &Kind, text: &str) -> String {
         Kind::String => format!("string {}", cut(text)),
         Kind::Number => format!("number {}", cut(text)),
         Kind::Duration => format!("duration {}", cut(text)),
-        Kind::Operator(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless | BinaryOp::Atan2) => {
-            format!("<op:{text}>")
-        }
         Kind::Operator(_) => format!("<op:{text}>"),
         Kind::Aggregator(_) => format!("<aggr:{text}>"),
         Kind::Keyword(_) => format!("<{text}>"),

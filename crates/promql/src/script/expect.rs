@@ -48,7 +48,7 @@ impl Text {
 /// What is expected of a query.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expectation {
-    fails: Option<Option<Text>>,
+    fails: Option<Text>,
     ordered: bool,
     warnings: Vec<Text>,
     infos: Vec<Text>,
@@ -66,7 +66,7 @@ impl Expectation {
     pub(super) fn parse(mode: &str, lines: &[String]) -> Result<Self, String> {
         let mut expected = Self::default();
         match mode {
-            "fail" => expected.fails = Some(None),
+            "fail" => expected.fails = Some(Text::Any),
             "warn" => expected.warnings.push(Text::Any),
             "info" => expected.infos.push(Text::Any),
             "ordered" => expected.ordered = true,
@@ -74,10 +74,10 @@ impl Expectation {
         }
         for line in lines {
             if let Some(message) = line.strip_prefix("expected_fail_message") {
-                expected.fails = Some(Some(Text::Exact(message.trim().to_owned())));
+                expected.fails = Some(Text::Exact(message.trim().to_owned()));
             } else if let Some(pattern) = line.strip_prefix("expected_fail_regexp") {
                 let text = Text::parse(&format!("regex:{pattern}"))?;
-                expected.fails = Some(Some(text));
+                expected.fails = Some(text);
             } else if let Some(rest) = line.strip_prefix("expect ") {
                 expected.directive(rest.trim())?;
             } else if let Ok(value) = parse_number(line) {
@@ -95,7 +95,7 @@ impl Expectation {
     fn directive(&mut self, text: &str) -> Result<(), String> {
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         match word {
-            "fail" => self.fails = Some(Some(Text::parse(rest)?)),
+            "fail" => self.fails = Some(Text::parse(rest)?),
             "warn" => self.warnings.push(Text::parse(rest)?),
             "info" => self.infos.push(Text::parse(rest)?),
             "no_warn" => self.no_warnings = true,
@@ -135,7 +135,7 @@ impl Expectation {
         let text = error.to_string();
         match &self.fails {
             None => Err(format!("failed: {text}")),
-            Some(Some(wanted)) if !wanted.matches(&text) => {
+            Some(wanted) if !wanted.matches(&text) => {
                 Err(format!("failed with {text:?}, expected {wanted:?}"))
             }
             Some(_) => Ok(()),

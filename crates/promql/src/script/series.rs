@@ -52,7 +52,6 @@ fn metric_end(line: &str) -> usize {
             _ if skip => skip = false,
             (Some(_), '\\') => skip = true,
             (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'' | '`') => quote = Some(c),
             (None, '{') => depth += 1,
             (None, '}') => {
@@ -185,19 +184,11 @@ fn split_step(text: &str) -> Option<(f64, f64)> {
     None
 }
 
-/// Reads a number; hexadecimal too.
+/// Reads a number. There is no hexadecimal: `0x5` is zero, six times.
 pub(super) fn parse_number(text: &str) -> Result<f64, String> {
-    let bad = || format!("bad number: {text}");
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1.0, digits),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if let Some(hex) = digits.strip_prefix("0x") {
-        let value = u32::from_str_radix(hex, 16).map_err(|_| bad())?;
-        return Ok(sign * f64::from(value));
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || ".iInN".contains(c)) {
+        return Err(format!("bad number: {text}"));
     }
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || "._iInN".contains(c)) {
-        return Err(bad());
-    }
-    digits.parse::<f64>().map(|value| sign * value).map_err(|_| bad())
+    text.parse().map_err(|_| format!("bad number: {text}"))
 }
