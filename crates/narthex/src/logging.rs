@@ -66,10 +66,21 @@ impl<S: Subscriber> Layer<S> for Lines {
 #[derive(Debug, Default)]
 struct Fields {
     message: String,
-    pairs: Vec<(&'static str, String)>,
+    pairs: Vec<(&'static str, Text)>,
+}
+
+/// A value of a field; what is a number or a boolean stands bare in JSON.
+#[derive(Debug)]
+struct Text {
+    text: String,
+    bare: bool,
 }
 
 impl Fields {
+    fn put_bare(&mut self, field: &Field, value: impl fmt::Display) {
+        self.pairs.push((field.name(), Text { text: value.to_string(), bare: true }));
+    }
+
     fn put(&mut self, field: &Field, mut value: String) {
         if value.len() > VALUE_BYTES_MAX {
             value.truncate(value.floor_char_boundary(VALUE_BYTES_MAX));
@@ -77,7 +88,7 @@ impl Fields {
         }
         match field.name() {
             "message" => self.message = value,
-            name => self.pairs.push((name, value)),
+            name => self.pairs.push((name, Text { text: value, bare: false })),
         }
     }
 }
@@ -85,6 +96,18 @@ impl Fields {
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value.to_owned());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put_bare(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put_bare(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put_bare(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
@@ -106,9 +129,10 @@ fn render(format: Format, time: &str, metadata: &Metadata<'_>, fields: &Fields) 
         ("source", source.as_str()),
         ("msg", fields.message.as_str()),
     ];
-    let pairs = fields.pairs.iter().map(|(name, value)| (*name, value.as_str()));
+    let head = head.map(|(name, value)| (name, value, false));
+    let pairs = fields.pairs.iter().map(|(name, value)| (*name, &*value.text, value.bare));
     let mut line = String::with_capacity(160);
-    for (name, value) in head.into_iter().chain(pairs) {
+    for (name, value, bare) in head.into_iter().chain(pairs) {
         match format {
             Format::Logfmt if line.is_empty() => {}
             Format::Logfmt => line.push(' '),
@@ -116,7 +140,7 @@ fn render(format: Format, time: &str, metadata: &Metadata<'_>, fields: &Fields) 
         }
         match format {
             Format::Logfmt => logfmt_pair(&mut line, name, value),
-            Format::Json => json_pair(&mut line, name, value),
+            Format::Json => json_pair(&mut line, name, value, bare),
         }
     }
     line.push_str(if format == Format::Json { "}\n" } else { "\n" });
@@ -135,11 +159,15 @@ fn logfmt_pair(line: &mut String, name: &str, value: &str) {
     }
 }
 
-fn json_pair(line: &mut String, name: &str, value: &str) {
+fn json_pair(line: &mut String, name: &str, value: &str, bare: bool) {
     let mut bytes = Vec::with_capacity(name.len() + value.len() + 8);
     crate::web::json::string(&mut bytes, name);
     bytes.push(b':');
-    crate::web::json::string(&mut bytes, value);
+    if bare {
+        bytes.extend_from_slice(value.as_bytes());
+    } else {
+        crate::web::json::string(&mut bytes, value);
+    }
     line.push_str(&String::from_utf8_lossy(&bytes));
 }
 
@@ -177,7 +205,7 @@ mod tests {
         assert_eq!(
             line(Format::Json),
             "{\"time\":\"T\",\"level\":\"WARN\",\"source\":\"logging.rs:N\",\
-             \"msg\":\"said \\\"so\\\"\",\"job\":\"a b\",\"count\":\"3\",\"err\":\"\"}\n"
+             \"msg\":\"said \\\"so\\\"\",\"job\":\"a b\",\"count\":3,\"err\":\"\"}\n"
         );
     }
 }

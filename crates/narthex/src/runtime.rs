@@ -49,10 +49,25 @@ pub fn run(flags: Flags) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(err = format!("{error:#}"), "Narthex cannot go on");
+            tracing::error!(err = chain(&error), "Narthex cannot go on");
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes; a cause that an error's own text already tells is not told again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.ends_with(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
 }
 
 fn start(flags: Flags, clock: Arc<dyn Clock>) -> anyhow::Result<()> {

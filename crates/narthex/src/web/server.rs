@@ -42,7 +42,12 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, String> {
             None => address.clone(),
         };
         let listener = TcpListener::bind(&full).await;
-        listeners.push(listener.map_err(|e| format!("listen tcp {address}: {e}"))?);
+        listeners.push(listener.map_err(|e| match e.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("listen tcp {address}: bind: address already in use")
+            }
+            _ => format!("listen tcp {address}: {e}"),
+        })?);
     }
     Ok(listeners)
 }
