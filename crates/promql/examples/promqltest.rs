@@ -1,14 +1,16 @@
-//! Runs test scripts: `promqltest [-v] [-u] DIR_OR_FILE...`. Prints passed and total per file; `-v`
-//! lists what failed, `-u` what is not supported.
+//! Runs test scripts: `promqltest [-v] [-u] [--at-least=N] DIR_OR_FILE...`. Prints passed and
+//! total per file; `-v` lists what failed, `-u` what is not supported. Ends with a failure when a
+//! check failed or fewer than N passed.
 #![expect(clippy::print_stdout, reason = "an example that reports")]
 
 use std::path::{Path, PathBuf};
 
 use narthex_promql::script::{Outcome, run};
 
-fn main() -> std::io::Result<()> {
+fn main() -> std::io::Result<std::process::ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let at_least = args.iter().find_map(|arg| arg.strip_prefix("--at-least=")?.parse().ok());
     let mut files = Vec::new();
     for path in args.iter().filter(|arg| !arg.starts_with('-')) {
         collect(Path::new(path), &mut files)?;
@@ -36,7 +38,8 @@ fn main() -> std::io::Result<()> {
     }
     let [passed, failed, unsupported, total] = totals;
     println!("all: {passed}/{total} passed, {failed} failed, {unsupported} unsupported");
-    Ok(())
+    let good = failed == 0 && at_least.is_none_or(|least: usize| passed >= least);
+    Ok(if good { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE })
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -19,6 +19,8 @@ use crate::{Error, Options, Output, Plan, plan};
 mod expect;
 mod pin;
 mod series;
+#[cfg(test)]
+mod tests;
 
 use expect::Expectation;
 use series::Line;
