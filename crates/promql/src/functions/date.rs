@@ -105,10 +105,3 @@ impl Evaluator<'_> {
         Ok(vec![Column { labels: Labels::empty(), drop_name: false, first: 0, values }])
     }
 }
-
-/// Seconds since 1970 as `2006-01-02T15:04:05Z`.
-pub(super) fn rfc3339(seconds: i64) -> String {
-    let date = Date::new(seconds);
-    let (hour, minute, second) = (date.seconds / 3600, date.seconds / 60 % 60, date.seconds % 60);
-    format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", date.year, date.month, date.day)
-}

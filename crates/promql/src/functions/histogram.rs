@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use narthex_model::number::GoFloat;
 use narthex_model::{ABSENT, Labels, LabelsBuilder, is_absent};
 
-use self::bucket::{Bucket, Repair, fraction, quantile};
+use self::bucket::{Bucket, fraction, quantile};
 use crate::Error;
 use crate::column::{Column, Slots, drop_metadata, join_same};
 use crate::eval::Evaluator;
@@ -18,6 +17,8 @@ mod format;
 
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
+
+const REPAIRED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
 
 /// The columns of one histogram with their upper bounds.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Evaluator<'_> {
         for (index, column) in columns.iter().enumerate() {
             let bound = column.labels.get(BOUND).unwrap_or("");
             let Some(bound) = parse_bound(bound) else {
-                let name = self.shown_name(&column.labels);
+                let name = shown_name(&column.labels);
                 let bound = quoted(bound);
                 let message = format!(
                     "bucket label \"{BOUND}\" is missing or has a malformed value of {bound}{name}"
@@ -119,16 +120,6 @@ impl Evaluator<'_> {
         histograms
     }
 
-    /// The metric's name for an annotation, where it is still known.
-    fn shown_name(&self, labels: &Labels) -> String {
-        match labels.metric_name() {
-            name if self.options.delayed_name_removal && !name.is_empty() => {
-                format!(" for metric name {}", quoted(name))
-            }
-            _ => String::new(),
-        }
-    }
-
     fn quantiles(
         &mut self,
         histogram: &Histogram,
@@ -140,7 +131,7 @@ impl Evaluator<'_> {
     ) -> Result<(), Error> {
         let labelled = LabelledSlots::new(histogram, label, self.options.delayed_name_removal);
         let mut by_label: Vec<(u64, Slots)> = Vec::new();
-        let mut repairs = Repairs::default();
+        let mut repaired = false;
         let mut buckets = Vec::new();
         for step in 0..steps.count {
             self.budget.tick()?;
@@ -149,9 +140,7 @@ impl Evaluator<'_> {
             }
             let q = q.get(step).copied().unwrap_or(f64::NAN);
             let (value, repair) = quantile(q, &mut buckets);
-            if let Some(repair) = repair {
-                repairs.add(repair, steps.at(step));
-            }
+            repaired |= repair;
             let key = if label.is_some() { q.to_bits() } else { 0 };
             let place = by_label.iter().position(|(have, _)| *have == key).unwrap_or_else(|| {
                 by_label.push((key, Slots::default()));
@@ -164,8 +153,9 @@ impl Evaluator<'_> {
         for (key, slots) in by_label {
             out.extend(slots.column(labelled.labels(f64::from_bits(key)), true));
         }
-        if let Some(text) = repairs.text(&self.shown_name(&histogram.labels)) {
-            self.notes.info(&text, arg.span);
+        if repaired {
+            let message = format!("{REPAIRED}{}", shown_name(&histogram.labels));
+            self.notes.info(&message, arg.span);
         }
         Ok(())
     }
@@ -195,43 +185,11 @@ impl<'a> LabelledSlots<'a> {
     }
 }
 
-/// What had to be repaired in the steps of one histogram.
-#[derive(Debug, Default)]
-struct Repairs {
-    sum: Option<Repair>,
-    count: usize,
-    first: i64,
-    last: i64,
-}
-
-impl Repairs {
-    fn add(&mut self, repair: Repair, at: i64) {
-        if self.count == 0 {
-            self.first = at;
-        }
-        self.last = at;
-        self.count += 1;
-        self.sum = Some(match self.sum {
-            None => repair,
-            Some(sum) => Repair {
-                least: sum.least.min(repair.least),
-                most: sum.most.max(repair.most),
-                difference: sum.difference.max(repair.difference),
-            },
-        });
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        let sum = self.sum?;
-        Some(format!(
-            "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){name}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
-            GoFloat(sum.least),
-            GoFloat(sum.most),
-            format::two_digits(sum.difference),
-            self.count,
-            format::rfc3339(self.first),
-            format::rfc3339(self.last),
-        ))
+/// The metric's name for an annotation, if it has one.
+fn shown_name(labels: &Labels) -> String {
+    match labels.metric_name() {
+        "" => String::new(),
+        name => format!(" for metric name {}", quoted(name)),
     }
 }
 

@@ -73,15 +73,22 @@ const KEYWORDS: [(&str, Keyword); 15] = [
     ("fill_right", Keyword::FillRight),
 ];
 
+/// Words that may stand in brackets.
+const LENGTH_WORDS: [&str; 4] = ["step", "range", "min_of", "max_of"];
+
 /// Splits `text`. The last item is the end or an error.
 pub(super) fn lex(text: &str) -> Vec<Item> {
-    let mut lexer = Lexer { text, at: 0, parens: 0, in_braces: false, in_brackets: false };
+    let mut lexer =
+        Lexer { text, colon: false, at: 0, parens: 0, in_braces: false, in_brackets: false };
     let mut items = Vec::new();
     loop {
         lexer.skip_space();
         let start = lexer.at;
         let kind = lexer.next_kind().unwrap_or_else(Kind::Error);
         let last = matches!(kind, Kind::End | Kind::Error(_));
+        // A parenthesis too many is noticed behind it.
+        let behind = matches!(&kind, Kind::Error(text) if text.ends_with("parenthesis ')'"));
+        let start = if behind { lexer.at } else { start };
         items.push(Item { kind, span: Span { start, end: lexer.at } });
         if last {
             return items;
@@ -91,6 +98,8 @@ pub(super) fn lex(text: &str) -> Vec<Item> {
 
 struct Lexer<'a> {
     text: &'a str,
+    /// Whether a colon was seen in the brackets that are open.
+    colon: bool,
     at: usize,
     parens: usize,
     in_braces: bool,
@@ -137,7 +146,7 @@ impl Lexer<'_> {
             return self.number();
         }
         if c.is_ascii_alphabetic() || c == '_' || (c == ':' && !self.in_brackets) {
-            return Ok(self.word());
+            return self.word();
         }
         if matches!(c, '"' | '\'' | '`') {
             return self.string(c);
@@ -150,7 +159,7 @@ impl Lexer<'_> {
         if self.in_braces {
             Err("unexpected end of input inside braces".to_owned())
         } else if self.in_brackets {
-            Err("unclosed left bracket".to_owned())
+            Err("unexpected end of input in duration expression".to_owned())
         } else if self.parens > 0 {
             Err("unclosed left parenthesis".to_owned())
         } else {
@@ -184,7 +193,11 @@ impl Lexer<'_> {
             '<' => Kind::Operator(BinaryOp::Less),
             '>' if self.accept('=') => Kind::Operator(BinaryOp::GreaterEqual),
             '>' => Kind::Operator(BinaryOp::Greater),
-            ':' => Kind::Colon,
+            ':' if self.colon => return Err("unexpected colon ':'".to_owned()),
+            ':' if self.in_brackets => {
+                self.colon = true;
+                Kind::Colon
+            }
             _ => return self.bracket(c),
         })
     }
@@ -206,15 +219,14 @@ impl Lexer<'_> {
                 self.in_braces = true;
                 Kind::LeftBrace
             }
-            '}' => return Err("unexpected right brace '}'".to_owned()),
             '[' if self.in_brackets => return Err("unexpected left bracket '['".to_owned()),
             '[' => {
-                self.in_brackets = true;
+                (self.in_brackets, self.colon) = (true, false);
                 Kind::LeftBracket
             }
             ']' if !self.in_brackets => return Err("unexpected right bracket ']'".to_owned()),
             ']' => {
-                self.in_brackets = false;
+                (self.in_brackets, self.colon) = (false, false);
                 Kind::RightBracket
             }
             c => return Err(format!("unexpected character: '{c}'")),
@@ -281,7 +293,9 @@ impl Lexer<'_> {
     /// Reads a number (`1_000`, `0x1f`, `1.5e-3`) or a duration (`1h30m`).
     fn number(&mut self) -> Result<Kind, String> {
         let rest = self.rest();
-        let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let is_word = |byte: Option<&u8>| {
+            byte.is_some_and(|&b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
+        };
         let duration = duration_len(rest);
         if duration > 0 && !is_word(rest.as_bytes().get(duration)) {
             self.at += duration;
@@ -302,7 +316,7 @@ impl Lexer<'_> {
         Err(message)
     }
 
-    fn word(&mut self) -> Kind {
+    fn word(&mut self) -> Result<Kind, String> {
         let len = if self.in_brackets {
             self.take_while(|c| c.is_ascii_alphanumeric() || c == '_')
         } else {
@@ -311,18 +325,22 @@ impl Lexer<'_> {
         let word = self.rest().get(..len).unwrap_or("").to_owned();
         self.at += len;
         if word.contains(':') {
-            return Kind::MetricIdentifier;
+            return Ok(Kind::MetricIdentifier);
         }
         let lower = word.to_ascii_lowercase();
+        if self.in_brackets && !LENGTH_WORDS.contains(&lower.as_str()) {
+            let first = word.chars().next().unwrap_or('_');
+            return Err(format!("unexpected character in duration expression: '{first}'"));
+        }
         if let Some(kind) = reserved(&lower) {
             if matches!(kind, Kind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight))
                 && !self.rest().trim_start().starts_with('(')
             {
-                return Kind::Identifier;
+                return Ok(Kind::Identifier);
             }
-            return kind;
+            return Ok(kind);
         }
-        Kind::Identifier
+        Ok(Kind::Identifier)
     }
 }
 
@@ -357,7 +375,7 @@ fn duration_len(text: &str) -> usize {
             _ if digits == 0 => return at,
             (Some(b'm'), Some(b's')) => 2,
             (Some(b's' | b'm' | b'h' | b'd' | b'w' | b'y'), _) => 1,
-            _ => return if at == 0 { 0 } else { at + digits },
+            _ => return 0,
         };
         at += digits + unit;
     }

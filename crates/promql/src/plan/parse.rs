@@ -31,7 +31,8 @@ pub(super) fn parse(query: &str) -> Result<Plan, Error> {
     };
     if parser.item().kind == Kind::End {
         let message = "no expression found in input".to_owned();
-        return Err(Error::Parse(ParseError { line: 0, column: 0, message }));
+        let place = usize::from(!query.is_empty());
+        return Err(Error::Parse(ParseError { line: place, column: place, message }));
     }
     let root = parser.expression(0)?;
     if parser.item().kind != Kind::End {
@@ -139,11 +140,7 @@ impl Parser<'_> {
 
     pub(super) fn unquote(&self, span: Span) -> Result<String, Error> {
         let literal = self.text_of(span);
-        text::unquote(literal).map_err(|_| {
-            let message =
-                format!("error unquoting string {}: invalid syntax", text::quoted(literal));
-            self.error(span, message)
-        })
+        text::unquote(literal).map_err(|message| self.error(span, message))
     }
 
     /// Reads a number as Go does: `0x1f`, `0755`, `1_000`, `1e3`, `Inf`.
@@ -160,7 +157,11 @@ impl Parser<'_> {
             digits.parse().ok()
         };
         value.ok_or_else(|| {
-            self.error(span, format!("error parsing number: {}", self.text_of(span)))
+            let number = text::quoted(self.text_of(span));
+            let message = format!(
+                "error parsing number: strconv.ParseFloat: parsing {number}: invalid syntax"
+            );
+            self.error(span, message)
         })
     }
 
@@ -254,22 +255,17 @@ impl Parser<'_> {
 
     fn call(&mut self) -> Result<Node, Error> {
         let name = self.item().span;
+        self.advance();
+        let (args, end) = self.arguments()?;
         let Some(function) = Function::find(self.text_of(name)) else {
             let message =
                 format!("unknown function with name {}", text::quoted(self.text_of(name)));
             return Err(self.error(name, message));
         };
         if function.experimental {
-            self.experiment(name, || {
-                format!(
-                    "function {} is not enabled, it is experimental and must be enabled with \
-                     --enable-feature=promql-experimental-functions",
-                    text::quoted(function.name)
-                )
-            });
+            let message = || format!("function {} is not enabled", text::quoted(function.name));
+            self.experiment(name, message);
         }
-        self.advance();
-        let (args, end) = self.arguments()?;
         self.node(Expr::Call(Box::new(Call { function, args })), name.to(end))
     }
 
@@ -307,7 +303,7 @@ impl Parser<'_> {
         let mut without = None;
         self.grouping(&mut labels, &mut without)?;
         if self.item().kind != Kind::LeftParen {
-            return Err(self.unexpected("aggregation", ""));
+            return Err(self.unexpected("", ""));
         }
         let (mut args, mut end) = self.arguments()?;
         if without.is_none() && self.grouping(&mut labels, &mut without)? {

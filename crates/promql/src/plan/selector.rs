@@ -84,13 +84,11 @@ impl Parser<'_> {
             Kind::RegexMatch => MatchOp::Regex,
             Kind::RegexNoMatch => MatchOp::NotRegex,
             Kind::Comma | Kind::RightBrace if quoted => {
-                let first =
-                    out.iter().find(|m| m.name() == METRIC_NAME).map(|m| m.value().to_owned());
-                let first = first.unwrap_or_else(|| outer_name.to_owned());
+                let first = outer_name;
                 if !first.is_empty() {
                     let message = format!(
                         "metric name must not be set twice: {} or {}",
-                        text::quoted(&first),
+                        text::quoted(first),
                         text::quoted(&name)
                     );
                     return Err(self.error(start, message));
@@ -107,8 +105,12 @@ impl Parser<'_> {
         }
         let value_text = self.unquote(value.span)?;
         self.advance();
-        let matcher = Matcher::new(op, &name, &value_text)
-            .map_err(|error| self.error(item.span.to(value.span), error.to_string()))?;
+        let matcher = Matcher::new(op, &name, &value_text).map_err(|error| {
+            // The text of the selector, not what it is compiled to.
+            let whole = format!("`^(?s:{value_text})$`");
+            let message = error.to_string().replace(&whole, &format!("`{value_text}`"));
+            self.error(item.span.to(value.span), message)
+        })?;
         if !outer_name.is_empty() && name == METRIC_NAME {
             let message = format!(
                 "metric name must not be set twice: {} or {}",
@@ -139,8 +141,7 @@ impl Parser<'_> {
         let open = self.item().span;
         self.advance();
         if !self.at_length() {
-            return Err(self
-                .unexpected("subquery or range selector", "number, duration, step(), or range()"));
+            return Err(self.unexpected("subquery selector", "number or duration"));
         }
         let range = self.positive_length()?;
         match self.item().kind {
@@ -173,7 +174,7 @@ impl Parser<'_> {
             Kind::RightBracket => None,
             _ if self.at_length() => Some(self.positive_length()?),
             _ => {
-                let wanted = "number, duration, step(), range(), or \"]\"";
+                let wanted = "number, duration, or \"]\"";
                 return Err(self.unexpected("subquery selector", wanted));
             }
         };
@@ -298,7 +299,7 @@ impl Parser<'_> {
     fn offset(&mut self, mut node: Node) -> Result<Node, Error> {
         self.advance();
         if !self.at_length() {
-            return Err(self.unexpected("offset", "number, duration, step(), or range()"));
+            return Err(self.unexpected("offset", "number or duration"));
         }
         let start = self.item().span;
         let arithmetic = self.length_term(u8::MAX)?;
@@ -320,8 +321,8 @@ impl Parser<'_> {
 
     fn at(&mut self, mut node: Node) -> Result<Node, Error> {
         self.advance();
-        let value = self.at_value()?;
         let span = node.span;
+        let value = self.at_value(span)?;
         let Some((at, _)) = time_of(&mut node.expr) else {
             let message = "@ modifier must be preceded by an instant vector selector or range \
                            vector selector or a subquery";
@@ -336,7 +337,7 @@ impl Parser<'_> {
         Ok(node)
     }
 
-    fn at_value(&mut self) -> Result<At, Error> {
+    fn at_value(&mut self, span: Span) -> Result<At, Error> {
         let item = self.item().clone();
         let negative = match item.kind {
             Kind::Keyword(keyword @ (Keyword::Start | Keyword::End)) => {
@@ -366,7 +367,7 @@ impl Parser<'_> {
                 narthex_model::number::GoFloat(seconds).to_string()
             };
             let message = format!("timestamp out of bounds for @ modifier: {shown}");
-            return Err(self.error(item.span, message));
+            return Err(self.error(span, message));
         }
         #[expect(clippy::cast_possible_truncation, reason = "the range is checked above")]
         Ok(At::Time(Timestamp(ms as i64)))

@@ -14,28 +14,19 @@ pub(super) struct Bucket {
     pub(super) count: f64,
 }
 
-/// What had to be done to make counts rise: the least and greatest bound of a count that fell,
-/// and the greatest fall.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Repair {
-    pub(super) least: f64,
-    pub(super) most: f64,
-    pub(super) difference: f64,
-}
-
-/// The quantile `q`, interpolated within its bucket.
-pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
+/// The quantile `q`, interpolated within its bucket, and whether counts had to be repaired.
+pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
     if q.is_nan() {
-        return (f64::NAN, None);
+        return (f64::NAN, false);
     }
     if q < 0.0 {
-        return (f64::NEG_INFINITY, None);
+        return (f64::NEG_INFINITY, false);
     }
     if q > 1.0 {
-        return (f64::INFINITY, None);
+        return (f64::INFINITY, false);
     }
     if !prepare(buckets) {
-        return (f64::NAN, None);
+        return (f64::NAN, false);
     }
     let repair = make_monotonic(buckets);
     (inside(q, buckets).unwrap_or(f64::NAN), repair)
@@ -95,37 +86,25 @@ fn prepare(buckets: &mut Vec<Bucket>) -> bool {
     true
 }
 
-/// Lifts counts that are below the one before. Rounding is repaired in silence.
+/// Lifts counts that are below the one before; whether there were any but by rounding.
 #[expect(clippy::float_cmp, reason = "equal counts need no repair")]
-fn make_monotonic(buckets: &mut [Bucket]) -> Option<Repair> {
-    let mut before = buckets.first()?.count;
-    let mut repair: Option<Repair> = None;
+fn make_monotonic(buckets: &mut [Bucket]) -> bool {
+    let mut before = buckets.first().map_or(0.0, |bucket| bucket.count);
+    let mut repaired = false;
     for bucket in buckets.iter_mut().skip(1) {
         let count = bucket.count;
         if count == before {
             continue;
         }
-        if almost_equal(before, count, TOLERANCE) {
+        let rounding = almost_equal(before, count, TOLERANCE);
+        if rounding || count < before {
             bucket.count = before;
-            continue;
+            repaired |= !rounding;
+        } else {
+            before = count;
         }
-        if count < before {
-            bucket.count = before;
-            let old = repair.unwrap_or(Repair {
-                least: f64::INFINITY,
-                most: f64::NEG_INFINITY,
-                difference: 0.0,
-            });
-            repair = Some(Repair {
-                least: old.least.min(bucket.bound),
-                most: old.most.max(bucket.bound),
-                difference: old.difference.max(before - count),
-            });
-            continue;
-        }
-        before = count;
     }
-    repair
+    repaired
 }
 
 /// The share of observations between `low` and `high`.
