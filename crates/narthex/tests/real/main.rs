@@ -1,0 +1,16 @@
+//! The real program against real exporters, receivers and a real Prometheus.
+//!
+//! One binary, so that these slow tests run beside each other. A test whose peer is not installed
+//! says so on stderr and ends; `NARTHEX_PEERS` names the folder with their programs, and with
+//! `NARTHEX_PEERS_REQUIRED` a missing one is a failure.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail by panic, and touches files and processes itself"
+)]
+
+mod a_kill_loses_nothing_that_was_shown;
+mod an_outage_of_the_receiver_loses_nothing;
+mod forwarded_samples_equal_kept_ones;
+mod node;
+mod series_and_staleness_equal_those_of_prometheus;
