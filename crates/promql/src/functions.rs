@@ -129,7 +129,7 @@ impl Evaluator<'_> {
             Func::Start => seconds(times.start),
             Func::End => seconds(times.end),
             Func::Step => seconds(times.step),
-            Func::Range => seconds(times.end - times.start),
+            Func::Range => seconds(times.end.saturating_sub(times.start)),
             Func::Time => {
                 self.budget.hold(steps.count)?;
                 return Ok(Some(steps.iter().map(seconds).collect()));

@@ -236,7 +236,7 @@ impl Evaluator<'_> {
         let left = frame.end(0).saturating_sub(frame.range);
         let mut start = step * (left / step);
         if start <= left {
-            start += step;
+            start = start.saturating_add(step);
         }
         if end < start {
             return Ok((Vec::new(), Steps::one(start, step)));
@@ -291,7 +291,8 @@ impl Evaluator<'_> {
             let start = end.saturating_sub(frame.range);
             let is_before = |border: i64| move |time: &Timestamp| time.0 <= border;
             low = advance(&samples.times, low, is_before(start.saturating_sub(frame.before)));
-            high = advance(&samples.times, high.max(low), is_before(end + frame.after));
+            high =
+                advance(&samples.times, high.max(low), is_before(end.saturating_add(frame.after)));
             let (Some(times), Some(values)) =
                 (samples.times.get(low..high), samples.values.get(low..high))
             else {
@@ -396,7 +397,7 @@ fn smooth_instants(frame: &Frame, samples: &Samples) -> Slots {
         let at = frame.end(step);
         let start = at.saturating_sub(frame.range);
         let low = samples.times.partition_point(|time| time.0 <= start);
-        let high = samples.times.partition_point(|time| time.0 <= at + frame.after);
+        let high = samples.times.partition_point(|time| time.0 <= at.saturating_add(frame.after));
         let next = samples.times.partition_point(|time| time.0 < at);
         let sample = |index: usize| {
             let inside = (low..high).contains(&index);

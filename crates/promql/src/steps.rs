@@ -22,7 +22,7 @@ impl Steps {
     /// From `start` to `end`, both included; one time at least.
     pub(crate) fn between(start: i64, end: i64, step: i64) -> Result<Self, Error> {
         let step = step.max(1);
-        let count = end.saturating_sub(start).max(0) / step + 1;
+        let count = (end.saturating_sub(start).max(0) / step).saturating_add(1);
         let count = usize::try_from(count).map_err(|_| Error::TooManySamples)?;
         Ok(Self { start, step, count })
     }

@@ -48,8 +48,8 @@ fn extrapolated(window: &Window<'_>, kind: Kind) -> f64 {
             }
         }
     }
-    let mut to_start = (first_at.0 - window.start) as f64 / 1000.0;
-    let mut to_end = (window.end - last_at.0) as f64 / 1000.0;
+    let mut to_start = first_at.0.saturating_sub(window.start) as f64 / 1000.0;
+    let mut to_end = window.end.saturating_sub(last_at.0) as f64 / 1000.0;
     let sampled = (last_at.0 - first_at.0) as f64 / 1000.0;
     let between = sampled / (window.values.len() - 1) as f64;
     // A sample is missing when the gap is a tenth longer than usual: then the series is taken to

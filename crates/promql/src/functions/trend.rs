@@ -51,7 +51,7 @@ fn regression(window: &Window<'_>, at: i64) -> (f64, f64) {
     for (index, (time, &y)) in window.times.iter().zip(window.values).enumerate() {
         constant &= index == 0 || y == first;
         n += 1.0;
-        let x = (time.0 - at) as f64 / 1e3;
+        let x = time.0.saturating_sub(at) as f64 / 1e3;
         sum_of_x = sum_of_x.plus(x);
         sum_of_y = sum_of_y.plus(y);
         products = products.plus(x * y);
