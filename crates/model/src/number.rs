@@ -17,14 +17,14 @@ impl fmt::Display for ApiFloat {
 }
 
 /// Prints `value` as Go's `%v` / `FormatFloat(v, 'g', -1, 64)` does: an exponent for |value| <
-/// 1e-4 or >= 1e21.
+/// 1e-4 or >= 1e6.
 #[derive(Clone, Copy, Debug)]
 pub struct GoFloat(pub f64);
 
 impl fmt::Display for GoFloat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let magnitude = self.0.abs();
-        let plain = magnitude == 0.0 || (1e-4..1e21).contains(&magnitude);
+        let plain = magnitude == 0.0 || (1e-4..1e6).contains(&magnitude);
         write_float(f, self.0, plain)
     }
 }
@@ -118,6 +118,9 @@ mod tests {
             assert_eq!(ApiFloat(value).to_string(), want);
         }
         assert_eq!(GoFloat(0.00001).to_string(), "1e-05");
+        assert_eq!(GoFloat(123_456.5).to_string(), "123456.5");
+        assert_eq!(GoFloat(2e6).to_string(), "2e+06");
+        assert_eq!(GoFloat(69_902_336.0).to_string(), "6.9902336e+07");
         assert_eq!(PlainFloat(1e-7).to_string(), "0.0000001");
     }
 
