@@ -136,6 +136,16 @@ impl Columns {
         }
     }
 
+    /// Takes a column's sample away without a marker and tells its series, if there was one.
+    pub(crate) fn take(&mut self, column: Column) -> Option<SeriesRef> {
+        let value = self.get(column);
+        if is_absent(value) || is_stale(value) {
+            return None;
+        }
+        self.blank(column);
+        self.series.get(column.0 as usize).copied()
+    }
+
     /// Marks the end of every column, but takes the sample of a series in `still` away without a
     /// marker: it goes on elsewhere.
     pub(crate) fn end_except(&mut self, still: &HashSet<SeriesRef>) {

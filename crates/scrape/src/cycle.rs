@@ -274,7 +274,8 @@ impl Cycle {
             writer.drop_layout(old.layout());
         }
         if self.config.track_timestamps_staleness {
-            self.timed.end(&mut writer, at, |_| true)?;
+            let source = self.source(&mut writer);
+            self.timed.end(&mut writer, source, at, |_| true)?;
         }
         for timed in self.retired_timed.iter_mut().chain([&mut self.timed]) {
             timed.close(&mut writer);
@@ -322,7 +323,7 @@ impl Cycle {
         if self.columns.is_some() {
             return Ok(());
         }
-        let source = *self.source.get_or_insert_with(|| writer.new_source());
+        let source = self.source(writer);
         let mut columns = Columns::new(writer.new_layout(source)?);
         let series = report::series(&self.labels, self.config.extra_scrape_metrics)
             .iter()
@@ -332,6 +333,10 @@ impl Cycle {
         self.owner = vec![NO_SLOT; series.len()];
         self.columns = Some(columns);
         Ok(())
+    }
+
+    fn source(&mut self, writer: &mut Writer) -> SourceRef {
+        *self.source.get_or_insert_with(|| writer.new_source())
     }
 
     fn report_len(&self) -> usize {
@@ -377,10 +382,10 @@ impl Cycle {
         if !self.config.honor_timestamps {
             return Ok(());
         }
-        let source = *self.source.get_or_insert_with(|| writer.new_source());
+        let source = self.source(writer);
         if self.config.track_timestamps_staleness {
             let vanished = self.stencil.vanished();
-            self.timed.end(writer, at, |slot| vanished.contains(&slot))?;
+            self.timed.end(writer, source, at, |slot| vanished.contains(&slot))?;
         }
         let known = &self.known;
         let series = |slot: Slot| match known.get(slot.0 as usize) {
@@ -401,7 +406,8 @@ impl Cycle {
             columns.end_all(first);
         }
         if self.config.track_timestamps_staleness {
-            self.timed.end(writer, at, |_| true)?;
+            let source = self.source(writer);
+            self.timed.end(writer, source, at, |_| true)?;
         }
         Ok(())
     }

@@ -6,8 +6,10 @@
 //! comes apart from its group later moves to another, since within a layout time must only move
 //! forward while Prometheus asks that of each series alone.
 
+use std::collections::HashMap;
+
 use narthex_expo::{Slot, Stencil};
-use narthex_model::Timestamp;
+use narthex_model::{Hashing, STALE, Timestamp};
 use narthex_store::{Error, SeriesRef, SourceRef, Writer};
 
 use crate::columns::{Columns, column};
@@ -16,12 +18,17 @@ use crate::cycle::Refused;
 /// Below this many dead columns a group is not worth a new layout.
 const DEAD_COLUMNS_MIN: usize = 16;
 
+/// For how long it is remembered that a series ended.
+const ENDED_MS_MAX: i64 = 3_600_000;
+
 /// All groups of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Timed {
     groups: Vec<Group>,
     /// Where each slot stands, if it has come with a timestamp.
     places: Vec<Option<Place>>,
+    /// When slots that have not come again were marked as stale: they may not go behind that.
+    ended: HashMap<Slot, Timestamp, Hashing>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +71,7 @@ impl Timed {
         series: impl Fn(Slot) -> Option<SeriesRef>,
         refused: &mut Refused,
     ) -> Result<(), Error> {
-        let homeless = self.sort_in(stencil, &series);
+        let homeless = self.sort_in(stencil, &series, refused);
         self.house(writer, source, homeless)?;
         for group in &mut self.groups {
             group.append(writer, stencil.values(), refused)?;
@@ -73,32 +80,45 @@ impl Timed {
         Ok(())
     }
 
-    /// Writes the staleness marker for the slots that `ended` accepts, at `at`.
+    /// Writes the staleness marker for the slots that `ended` accepts, at `at`, in a layout of
+    /// their own: what the others of their group bring next may be older than `at`.
     pub(crate) fn end(
         &mut self,
         writer: &mut Writer,
+        source: SourceRef,
         at: Timestamp,
         ended: impl Fn(Slot) -> bool,
     ) -> Result<(), Error> {
+        let mut gone = Vec::new();
         for group in &mut self.groups {
-            group.columns.begin();
-            let mut any = false;
             for (index, member) in group.members.iter().enumerate() {
-                if member.is_some_and(&ended) {
-                    any |= !narthex_model::is_absent(group.columns.get(column(index)));
-                    group.columns.end(column(index));
+                let Some(slot) = member.filter(|slot| ended(*slot)) else { continue };
+                if let Some(series) = group.columns.take(column(index)) {
+                    gone.push(series);
+                    self.ended.insert(slot, at);
                 }
             }
-            if any {
-                Refused::default().judge(group.columns.append(writer, at), 0)?;
-                group.last = group.last.max(Some(at));
-            }
         }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut markers = Columns::new(writer.new_layout(source)?);
+        markers.add(writer, &gone)?;
+        for index in 0..gone.len() {
+            markers.set(column(index), STALE);
+        }
+        Refused::default().judge(markers.append(writer, at), 0)?;
+        writer.drop_layout(markers.layout());
+        self.ended.retain(|_, since| since.plus_millis(ENDED_MS_MAX) > at);
         Ok(())
     }
 
     /// Follows a renumbering of the slots.
     pub(crate) fn renumber(&mut self, new_slots: &[Option<Slot>], slot_count: usize) {
+        let renamed = |(slot, at): (Slot, Timestamp)| {
+            Some((new_slots.get(slot.0 as usize).copied().flatten()?, at))
+        };
+        self.ended = std::mem::take(&mut self.ended).into_iter().filter_map(renamed).collect();
         let old = std::mem::take(&mut self.places);
         self.places = vec![None; slot_count];
         for (index, place) in old.into_iter().enumerate() {
@@ -128,6 +148,7 @@ impl Timed {
         &mut self,
         stencil: &Stencil,
         series: &impl Fn(Slot) -> Option<SeriesRef>,
+        refused: &mut Refused,
     ) -> Vec<Homeless> {
         let mut homeless = Vec::new();
         self.places.resize(stencil.slot_count(), None);
@@ -138,6 +159,13 @@ impl Timed {
             let (Some(at), Some(series)) = (stencil.timestamp(slot), series(slot)) else {
                 continue;
             };
+            if !self.ended.is_empty() {
+                if self.ended.get(&slot).is_some_and(|ended| at <= *ended) {
+                    refused.out_of_order += 1;
+                    continue;
+                }
+                self.ended.remove(&slot);
+            }
             let place = self.places.get(slot.0 as usize).copied().flatten();
             let group = place.and_then(|p| Some((p, self.groups.get_mut(p.group as usize)?)));
             let Some((place, group)) = group else {

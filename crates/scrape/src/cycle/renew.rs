@@ -24,7 +24,8 @@ impl Cycle {
         }
         for mut old in std::mem::take(&mut self.retired_timed) {
             if self.config.track_timestamps_staleness {
-                old.end(writer, at, |_| true)?;
+                let source = self.source(writer);
+                old.end(writer, source, at, |_| true)?;
             }
             old.close(writer);
         }
@@ -36,11 +37,11 @@ impl Cycle {
         if let Some(new_slots) = self.stencil.compact() {
             self.renumber(&new_slots);
         }
+        let source = self.source(writer);
         let Some(old) = &self.columns else { return Ok(()) };
         if old.len() <= 2 * old.live() + DEAD_COLUMNS_MIN {
             return Ok(());
         }
-        let source = *self.source.get_or_insert_with(|| writer.new_source());
         let mut new = Columns::new(writer.new_layout(source)?);
         let keep: Vec<usize> = (0..old.len())
             .filter(|&at| {

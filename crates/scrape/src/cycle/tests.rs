@@ -202,6 +202,17 @@ fn tracked_timestamps_go_stale() {
 }
 
 #[test]
+fn one_that_ends_does_not_hold_up_its_group() {
+    let mut bench = Bench::new("  track_timestamps_staleness: true\n");
+    bench.scrape("a 1 100\nb 1 100\n");
+    bench.scrape("a 2 200\n");
+    bench.scrape("a 3 300\nb 9 300\n");
+    bench.scrape("a 4 400\nb 9 2400\n");
+    assert_eq!(bench.series("a").len(), 4, "older than the marker of b");
+    assert_eq!(bench.series("b"), [(100, Some(1.0)), (2000, None), (2400, Some(9.0))]);
+}
+
+#[test]
 fn a_new_configuration_ends_what_it_does_not_bring() {
     let mut bench = Bench::new("");
     bench.scrape("a 1\nb 2\n");
