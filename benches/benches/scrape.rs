@@ -1,7 +1,6 @@
 //! From a body in a buffer to head and log, beside a parser that only parses.
 //!
 //! Needs the recordings; without them it says so and measures nothing.
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
 #![expect(clippy::print_stderr, reason = "a skipped bench must be seen")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -22,7 +21,7 @@ fn scrape(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(samples(second) as u64));
         let mut turn = bodies.iter().cycle();
-        let mut target = Target::new().expect("a store in a temporary folder");
+        let mut target = Target::new("localhost:9100").expect("a store in a temporary folder");
         group.bench_function("body to head and log", |bench| {
             bench.iter(|| turn.next().map(|body| target.absorb(body)));
         });

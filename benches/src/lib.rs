@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use narthex_config::Config;
 use narthex_expo::Format;
-use narthex_model::{Clock, Labels, LabelsBuilder, Timestamp};
+use narthex_model::{Clock, Labels, Timestamp};
 use narthex_scrape::cycle::{Body, Cycle};
 use narthex_store::fs::DiskFs;
 use narthex_store::{Options, Store, Writer};
@@ -65,15 +65,13 @@ impl Target {
     ///
     /// # Errors
     /// When the folder or the store cannot be made.
-    pub fn new() -> Result<Self> {
+    pub fn new(instance: &str) -> Result<Self> {
         let start = Timestamp(1_700_000_000_000);
         let folder = tempfile::tempdir()?;
         let clock = Arc::new(Standing(Mutex::new(start.0)));
         let fs = Arc::new(DiskFs::new(folder.path())?);
         let (store, writer) = narthex_store::open(fs, clock.clone(), Options::default())?;
-        let config = Config::parse("scrape_configs: [{job_name: node}]", "bench.yml")?;
-        let config = config.scrape_configs.into_iter().next().context("the one job")?;
-        let cycle = Cycle::new(Arc::new(config), labels(), Duration::from_secs(10));
+        let cycle = cycle(instance)?;
         let writer = Mutex::new(writer);
         Ok(Self { store, writer, cycle, clock, at: start, _folder: folder })
     }
@@ -96,14 +94,29 @@ impl Target {
         }
     }
 
+    /// Scrapes another target from now on, into the same store.
+    ///
+    /// # Errors
+    /// Never, unless the configuration in this file is wrong.
+    pub fn replace(&mut self, instance: &str) -> Result<()> {
+        self.cycle = cycle(instance)?;
+        Ok(())
+    }
+
+    /// The time of the last scrape.
+    pub fn now(&self) -> Timestamp {
+        self.at
+    }
+
     /// The store behind the target.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 }
 
-fn labels() -> Labels {
-    let mut builder = LabelsBuilder::default();
-    builder.set("instance", "localhost:9100").set("job", "node");
-    builder.build()
+fn cycle(instance: &str) -> Result<Cycle> {
+    let config = Config::parse("scrape_configs: [{job_name: node}]", "bench.yml")?;
+    let config = config.scrape_configs.into_iter().next().context("the one job")?;
+    let labels = Labels::from_pairs([("instance", instance), ("job", "node")]);
+    Ok(Cycle::new(Arc::new(config), labels, Duration::from_secs(10)))
 }

@@ -1,24 +1,90 @@
-//! Absorbs recorded bodies into a store, for counting instructions:
-//! `hotpath node.rec.zst 48` replays 48 scrapes and prints how many samples that were. The
+//! Does one of the program's expensive things a given number of times, for counting instructions:
+//! `hotpath WHAT RECORDING TIMES` prints how many units (samples, series, points) that were. The
 //! difference between two counts leaves the start-up out.
+//!
+//! - `scrape`: bodies of one target, one after another: samples
+//! - `series`: the first body of that many targets: series
+//! - `window`: scrapes of a whole block window, then its sealing: samples
+//! - `query`: a range query of `rate` over the CPU counters of the target: points of the answer
 #![expect(clippy::print_stdout, reason = "a program that tells a script a number")]
 
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use narthex_benches::{Target, bodies};
+use anyhow::{Context, Result, bail, ensure};
+use narthex_benches::{INTERVAL_SECONDS, Target, bodies};
+use narthex_model::Timestamp;
+use narthex_promql::{Options, Value};
+
+/// Scrapes of a block window.
+const WINDOW_SCRAPES: usize = 2 * 3600 / INTERVAL_SECONDS;
 
 fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    let path = args.next().context("usage: hotpath RECORDING SCRAPES")?;
-    let scrapes: usize = args.next().context("how many scrapes?")?.parse()?;
-    let bodies = bodies(Path::new(&path))?;
-    ensure!(scrapes <= bodies.len(), "the recording has {} bodies", bodies.len());
-    let mut target = Target::new()?;
-    let mut samples = 0;
-    for body in bodies.iter().take(scrapes) {
-        samples += target.absorb(body)?;
-    }
-    println!("{samples}");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [what, path, times] = args.as_slice() else {
+        bail!("usage: hotpath scrape|series|window|query RECORDING TIMES");
+    };
+    let bodies = bodies(Path::new(path))?;
+    let times: usize = times.parse().context("how many times?")?;
+    let units = match what.as_str() {
+        "scrape" => scrape(&bodies, times),
+        "series" => series(&bodies, times),
+        "window" => window(&bodies, times),
+        "query" => query(&bodies, times),
+        _ => bail!("{what} is not known"),
+    };
+    println!("{}", units?);
     Ok(())
+}
+
+fn scrape(bodies: &[Vec<u8>], times: usize) -> Result<u64> {
+    ensure!(times <= bodies.len(), "the recording has {} bodies", bodies.len());
+    let mut target = Target::new("localhost:9100")?;
+    bodies.iter().take(times).try_fold(0, |samples, body| Ok(samples + target.absorb(body)?))
+}
+
+fn series(bodies: &[Vec<u8>], times: usize) -> Result<u64> {
+    let body = bodies.first().context("a body")?;
+    let mut target = Target::new("localhost:9100")?;
+    let mut series = target.absorb(body)?;
+    for at in 0..times {
+        target.replace(&format!("localhost:{at}"))?;
+        series += target.absorb(body)?;
+    }
+    Ok(series)
+}
+
+fn window(bodies: &[Vec<u8>], times: usize) -> Result<u64> {
+    let mut target = Target::new("localhost:9100")?;
+    let mut samples = 0;
+    // A window is sealed when half of the next one has passed.
+    let scrapes = WINDOW_SCRAPES * times + WINDOW_SCRAPES * 3 / 4;
+    for (at, body) in bodies.iter().cycle().take(scrapes).enumerate() {
+        samples += target.absorb(body)?;
+        if at % (WINDOW_SCRAPES / 4) == 0 {
+            target.store().upkeep()?;
+        }
+    }
+    Ok(samples)
+}
+
+fn query(bodies: &[Vec<u8>], times: usize) -> Result<u64> {
+    let mut target = Target::new("localhost:9100")?;
+    let first = target.now();
+    for body in bodies.iter().cycle().take(WINDOW_SCRAPES / 2) {
+        target.absorb(body)?;
+    }
+    let plan = narthex_promql::parse("rate(node_cpu_seconds_total[5m])")?;
+    let step = Duration::from_secs(15);
+    let start = Timestamp(first.0 + 600_000);
+    let mut points = 0;
+    for _ in 0..times {
+        let snapshot = target.store().snapshot();
+        let options = Options::default();
+        let output = narthex_promql::range(&plan, &snapshot, start, target.now(), step, &options)?;
+        if let Value::Matrix(series) = output.value {
+            points += series.iter().map(|series| series.values.len() as u64).sum::<u64>();
+        }
+    }
+    Ok(points)
 }
