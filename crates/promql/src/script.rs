@@ -19,8 +19,6 @@ use crate::{Error, Options, Output, Plan, plan};
 mod expect;
 mod pin;
 mod series;
-#[cfg(test)]
-mod tests;
 
 use expect::Expectation;
 use series::Line;
@@ -294,3 +292,6 @@ impl<'a> Words<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,11 +40,6 @@ mod segment;
 mod single;
 mod varint;
 
-#[cfg(test)]
-mod format_tests;
-#[cfg(test)]
-mod tests;
-
 pub use definition::{Ids, VERSION};
 pub use handle::WalHandle;
 pub use inspect::{Inspection, inspect};
@@ -527,3 +522,8 @@ fn put_row_head(out: &mut Vec<u8>, seq: RowSeq, head: Head, row: &Row<'_>, again
     }
     varint::push(out, row.values.len() as u64);
 }
+
+#[cfg(test)]
+mod format_tests;
+#[cfg(test)]
+mod tests;
