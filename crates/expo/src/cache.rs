@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use foldhash::fast::RandomState;
+use narthex_model::Hashing;
 
 /// Which of the slots that share one series text is meant: 0 for samples without a timestamp of
 /// their own, else the how-manieth timed line of the text in a body, from 1.
@@ -16,7 +16,7 @@ pub(crate) struct Cache {
     spans: Vec<Span>,
     /// Open addressing, a power of two long, at most three quarters full.
     table: Vec<Entry>,
-    hasher: RandomState,
+    hasher: Hashing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ const FREE: u32 = u32::MAX;
 const TABLE_LEN_MIN: usize = 16;
 
 impl Cache {
-    pub(crate) fn new(hasher: RandomState) -> Self {
+    pub(crate) fn new(hasher: Hashing) -> Self {
         let table = vec![Entry { tag: 0, slot: FREE }; TABLE_LEN_MIN];
         Self { texts: Vec::new(), spans: Vec::new(), table, hasher }
     }

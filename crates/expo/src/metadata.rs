@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
-use narthex_model::{Metadata, MetricKind};
+use narthex_model::{Hashing, Metadata, MetricKind};
 
 use crate::format::Format;
 use crate::series;
@@ -21,7 +21,7 @@ pub(crate) enum Meta<'a> {
 pub(crate) struct Digest(u64);
 
 impl Digest {
-    pub(crate) fn add(&mut self, meta: Meta<'_>, hasher: &foldhash::fast::RandomState) {
+    pub(crate) fn add(&mut self, meta: Meta<'_>, hasher: &Hashing) {
         self.0 = self.0.wrapping_add(hasher.hash_one(meta));
     }
 }

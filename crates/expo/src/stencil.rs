@@ -7,8 +7,7 @@ mod walk;
 
 use std::sync::OnceLock;
 
-use foldhash::fast::RandomState;
-use narthex_model::{LabelsBuilder, Metadata, Timestamp};
+use narthex_model::{Hashing, LabelsBuilder, Metadata, Timestamp};
 
 use crate::cache::Cache;
 use crate::fault::{Fault, ParseError, ParseErrorKind};
@@ -76,7 +75,7 @@ pub struct Stencil {
     slots: Slots,
     /// Absent only while every slot is in the last body.
     cache: Option<Cache>,
-    hasher: RandomState,
+    hasher: Hashing,
     /// Fits since the cache was last needed.
     idle: u32,
     forgotten: bool,
@@ -98,7 +97,7 @@ impl Stencil {
             lines_next: Vec::new(),
             slots: Slots::default(),
             cache: None,
-            hasher: RandomState::default(),
+            hasher: Hashing::default(),
             idle: 0,
             forgotten: true,
             storms: 0,

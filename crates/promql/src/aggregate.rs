@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
 use narthex_model::number::{GoFloat, PlainFloat};
-use narthex_model::{ABSENT, Labels, LabelsBuilder, METRIC_NAME, is_absent};
+use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_absent};
 
 use crate::Error;
 use crate::column::{Column, Slots, join_same};
@@ -112,7 +111,7 @@ fn group_labels(aggregate: &Aggregate, labels: &Labels) -> Labels {
 
 /// Sorts columns into groups, in the order of their first member.
 fn groups(aggregate: &Aggregate, columns: &[Column]) -> Vec<Group> {
-    let mut places: HashMap<Labels, usize, RandomState> = HashMap::default();
+    let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
     let mut groups: Vec<Group> = Vec::new();
     for (index, column) in columns.iter().enumerate() {
         let labels = group_labels(aggregate, &column.labels);
@@ -266,7 +265,7 @@ fn count_values(aggregate: &Aggregate, columns: &[Column]) -> Result<Vec<Column>
     if !grouping.without {
         grouping.labels.push(label.clone());
     }
-    let mut places: HashMap<Labels, usize, RandomState> = HashMap::default();
+    let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
     let mut out: Vec<Column> = Vec::new();
     for column in columns {
         let mut builder = LabelsBuilder::from_labels(&column.labels);

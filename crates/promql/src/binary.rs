@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
-use narthex_model::{ABSENT, Labels, LabelsBuilder, METRIC_NAME, is_absent};
+use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_absent};
 
 use crate::Error;
 use crate::column::{Column, Flow, join_same};
@@ -113,7 +112,7 @@ impl Evaluator<'_> {
 #[derive(Debug)]
 pub(crate) struct Signatures<'a> {
     matching: &'a Matching,
-    numbers: HashMap<Labels, usize, RandomState>,
+    numbers: HashMap<Labels, usize, Hashing>,
 }
 
 impl<'a> Signatures<'a> {
@@ -179,8 +178,8 @@ fn presence(
     columns: &[Column],
     numbers: &[usize],
     steps: Steps,
-) -> HashMap<usize, Vec<bool>, RandomState> {
-    let mut present: HashMap<usize, Vec<bool>, RandomState> = HashMap::default();
+) -> HashMap<usize, Vec<bool>, Hashing> {
+    let mut present: HashMap<usize, Vec<bool>, Hashing> = HashMap::default();
     for (column, &number) in columns.iter().zip(numbers) {
         let slots = present.entry(number).or_insert_with(|| vec![false; steps.count]);
         for (index, &value) in column.values.iter().enumerate() {

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
-use narthex_model::{ABSENT, Labels, LabelsBuilder, METRIC_NAME, is_absent};
+use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_absent};
 
 use crate::Error;
 
@@ -151,7 +150,7 @@ pub(crate) fn drop_metadata(labels: &Labels) -> Labels {
 /// # Errors
 /// If two of them have a value at the same step, or (with `strict`) if two are there at all.
 pub(crate) fn join_same(columns: Vec<Column>, strict: bool) -> Result<Vec<Column>, Error> {
-    let mut places: HashMap<Labels, usize, RandomState> = HashMap::default();
+    let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
     let mut joined: Vec<Column> = Vec::with_capacity(columns.len());
     for column in columns {
         if column.is_empty() {

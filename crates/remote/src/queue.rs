@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use narthex_model::{Clock, Timestamp};
+use narthex_model::{Clock, Hashing, Timestamp};
 use narthex_net::{HeaderName, HeaderValue, Session};
 use narthex_store::{LayoutRef, RowBuf, RowReader, RowSeq, Store};
 use tokio::sync::watch;
@@ -65,7 +65,7 @@ pub(crate) struct Queue {
     row: RowBuf,
     /// Where to go on in `row`, when a request was full in the middle of it.
     resume: Option<usize>,
-    layouts: HashMap<LayoutRef, Known, foldhash::fast::RandomState>,
+    layouts: HashMap<LayoutRef, Known, Hashing>,
     layouts_checked: Instant,
     encoder: Encoder,
     batch: Batch,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use narthex_model::{ABSENT, STALE, Timestamp, is_absent, is_stale};
+use narthex_model::{ABSENT, Hashing, STALE, Timestamp, is_absent, is_stale};
 use narthex_store::{Column, LayoutRef, Row, RowSeq, SeriesRef, Writer};
 
 /// A layout with its current row. A column whose series left gets the staleness marker in one
@@ -148,7 +148,7 @@ impl Columns {
 
     /// Marks the end of every column, but takes the sample of a series in `still` away without a
     /// marker: it goes on elsewhere.
-    pub(crate) fn end_except(&mut self, still: &HashSet<SeriesRef>) {
+    pub(crate) fn end_except(&mut self, still: &HashSet<SeriesRef, Hashing>) {
         for index in 0..self.series.len() {
             match self.series.get(index) {
                 Some(series) if still.contains(series) => self.blank(column(index)),
@@ -158,7 +158,7 @@ impl Columns {
     }
 
     /// The series of the columns that hold a sample now.
-    pub(crate) fn live_series(&self) -> HashSet<SeriesRef> {
+    pub(crate) fn live_series(&self) -> HashSet<SeriesRef, Hashing> {
         let pairs = self.series.iter().zip(&self.row);
         pairs.filter(|(_, v)| !is_absent(**v) && !is_stale(**v)).map(|(s, _)| *s).collect()
     }

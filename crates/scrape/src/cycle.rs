@@ -257,7 +257,7 @@ impl Cycle {
         &mut self,
         writer: &Mutex<Writer>,
         at: Timestamp,
-        taken_over: &HashSet<SeriesRef>,
+        taken_over: &HashSet<SeriesRef, Hashing>,
     ) -> Result<(), StoreError> {
         let mut writer = writer.lock();
         let mut refused = Refused::default();
@@ -284,7 +284,7 @@ impl Cycle {
     }
 
     /// The series that the target has now, of the common row.
-    pub fn live_series(&self) -> HashSet<SeriesRef> {
+    pub fn live_series(&self) -> HashSet<SeriesRef, Hashing> {
         self.columns.as_ref().map(Columns::live_series).unwrap_or_default()
     }
 

@@ -93,7 +93,7 @@ impl Shared {
         &self,
         labels: &Labels,
         not: &Arc<Mutex<Cycle>>,
-    ) -> HashSet<SeriesRef> {
+    ) -> HashSet<SeriesRef, Hashing> {
         let others: Vec<Arc<Mutex<Cycle>>> = match self.cycles.lock().get(labels) {
             Some(list) => list.iter().filter_map(Weak::upgrade).collect(),
             None => Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use narthex_model::MetricKind;
+use narthex_model::{Hashing, MetricKind};
 
 use crate::cache::Cache;
 use crate::fault::{Fault, ParseError, ParseErrorKind};
@@ -88,9 +88,9 @@ pub(super) fn new_slot(
 #[derive(Debug, Default)]
 struct Repeats {
     /// By the slot of the first line: how many lines there were.
-    counts: HashMap<u32, u32, foldhash::fast::RandomState>,
+    counts: HashMap<u32, u32, Hashing>,
     /// By that slot and a timestamp.
-    seen: HashSet<(u32, i64), foldhash::fast::RandomState>,
+    seen: HashSet<(u32, i64), Hashing>,
 }
 
 /// A body being read in full.
@@ -147,7 +147,7 @@ impl Stencil {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, hasher: &foldhash::fast::RandomState) -> Result<Digest, Fault> {
+    fn read(&mut self, hasher: &Hashing) -> Result<Digest, Fault> {
         let mut digest = Digest::default();
         let mut at = 0;
         loop {

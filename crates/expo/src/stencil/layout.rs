@@ -1,6 +1,6 @@
 //! A body and where its lines are.
 
-use foldhash::fast::RandomState;
+use narthex_model::Hashing;
 
 use crate::cache::Cache;
 use crate::fault::Fault;
@@ -135,7 +135,7 @@ impl Layout {
     }
 
     /// A line cache of all slots, each of which must be in this body once.
-    pub(super) fn cache(&self, format: Format, hasher: RandomState, slots: &Slots) -> Cache {
+    pub(super) fn cache(&self, format: Format, hasher: Hashing, slots: &Slots) -> Cache {
         let mut cache = Cache::new(hasher);
         for (slot, span) in (0u32..).zip(self.spans(format, slots.len())) {
             let text = self.text(span);
@@ -172,7 +172,7 @@ pub(super) fn has_meta(body: &[u8], at: usize) -> bool {
 }
 
 /// The digest of the metadata of `body`, whose lines are given.
-pub(super) fn digest(body: &[u8], lines: &[Line], format: Format, hasher: &RandomState) -> Digest {
+pub(super) fn digest(body: &[u8], lines: &[Line], format: Format, hasher: &Hashing) -> Digest {
     let mut digest = Digest::default();
     let mut at = 0;
     for line in lines {

@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
-use narthex_model::{Labels, LabelsBuilder, is_absent};
+use narthex_model::{Hashing, Labels, LabelsBuilder, is_absent};
 
 use super::{Signatures, changes_metric, element, matching_labels};
 use crate::Error;
@@ -21,7 +20,7 @@ const MANY_TO_ONE: &str =
 const NOT_UNIQUE: &str = "multiple matches for labels: grouping labels must ensure unique matches";
 
 /// Steps at which something was matched.
-type Marks = HashMap<usize, Vec<bool>, RandomState>;
+type Marks = HashMap<usize, Vec<bool>, Hashing>;
 
 struct Joiner<'a> {
     binary: &'a Binary,
@@ -33,12 +32,12 @@ struct Joiner<'a> {
     /// Matched steps by signature.
     matched: Marks,
     /// Matched steps by signature and result, for many-to-one.
-    results: HashMap<(usize, Labels), Vec<bool>, RandomState>,
+    results: HashMap<(usize, Labels), Vec<bool>, Hashing>,
     out: Vec<Column>,
 }
 
 /// The columns of the one side with one signature.
-type OneSide<'a> = HashMap<usize, Vec<&'a Column>, RandomState>;
+type OneSide<'a> = HashMap<usize, Vec<&'a Column>, Hashing>;
 
 impl Evaluator<'_> {
     /// An operator between two vectors.

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
-use narthex_model::{ABSENT, Labels, LabelsBuilder, is_absent};
+use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, is_absent};
 
 use self::bucket::{Bucket, fraction, quantile};
 use crate::Error;
@@ -91,7 +90,7 @@ impl Evaluator<'_> {
 
     /// Sorts columns into histograms; warns of those without a bound.
     fn histograms(&mut self, columns: &[Column], arg: &Node) -> Vec<Histogram> {
-        let mut places: HashMap<Labels, usize, RandomState> = HashMap::default();
+        let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
         let mut histograms: Vec<Histogram> = Vec::new();
         for (index, column) in columns.iter().enumerate() {
             let bound = column.labels.get(BOUND).unwrap_or("");

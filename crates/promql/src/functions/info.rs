@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
-use narthex_model::{LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Timestamp, is_absent};
+use narthex_model::{Hashing, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Timestamp, is_absent};
 
 use crate::Error;
 use crate::column::{Column, Slots, join_same};
@@ -163,7 +162,7 @@ fn enrich(
     let key = key_of(column);
     let mine: Vec<&Column> = sources.iter().filter(|s| s.key == key).map(|s| &s.column).collect();
     let optional = data.iter().all(Matcher::matches_empty);
-    let mut parts: HashMap<Vec<usize>, Slots, RandomState> = HashMap::default();
+    let mut parts: HashMap<Vec<usize>, Slots, Hashing> = HashMap::default();
     let mut order: Vec<Vec<usize>> = Vec::new();
     for (step, value) in column.iter() {
         let chosen = newest(&mine, step)?;

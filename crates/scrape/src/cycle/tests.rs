@@ -232,7 +232,7 @@ fn the_end_spares_what_another_target_brings() {
     let a = bench.store.snapshot().select(&[Matcher::equal("__name__", "a")], TimeRange::ALL);
     let a = a.unwrap().series.first().map(|s| s.labels().clone()).expect("a is there");
     let a = bench.writer.lock().resolve(&a).unwrap();
-    bench.cycle.end(&bench.writer, Timestamp(2000), &HashSet::from([a])).unwrap();
+    bench.cycle.end(&bench.writer, Timestamp(2000), &std::iter::once(a).collect()).unwrap();
     assert_eq!(bench.series("a"), [(1000, Some(1.0))]);
     assert_eq!(bench.series("b"), [(1000, Some(2.0)), (2000, None)]);
     assert_eq!(bench.series("up"), [(1000, Some(1.0)), (2000, None)]);

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use narthex_model::Labels;
+use narthex_model::{Hashing, Labels};
 
 use super::format::{ChunkRecord, GROUP, LayoutRecord, NameRecord, put_u32};
 use super::postings;
@@ -15,7 +15,7 @@ use super::symbols::SymbolTable;
 use crate::codec::wire::{put_signed, put_varint};
 use crate::{Error, LayoutRef, SeriesRef, SourceRef};
 
-type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+type Map<K, V> = HashMap<K, V, Hashing>;
 
 /// What is known so far.
 #[derive(Debug, Default)]

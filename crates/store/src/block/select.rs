@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use narthex_model::{Labels, MatchOp, Matcher, TimeRange};
+use narthex_model::{Hashing, Labels, MatchOp, Matcher, TimeRange};
 
 use super::fault::Fault;
 use super::postings::{Values, intersect, subtract};
@@ -250,7 +250,7 @@ impl Block {
 
     /// Keeps the series that satisfy the matcher, looking at each.
     fn filter(&self, matcher: &Matcher, name: u32, few: &mut Vec<u32>) -> Result<(), Fault> {
-        let mut verdicts: HashMap<u32, bool, foldhash::fast::RandomState> = HashMap::default();
+        let mut verdicts: HashMap<u32, bool, Hashing> = HashMap::default();
         let mut cursor = SymbolCursor::new(self);
         let mut failed = None;
         let mut satisfied = |index: u32| {

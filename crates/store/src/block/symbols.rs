@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use narthex_model::Hashing;
+
 use super::fault::Fault;
 use super::format::GROUP;
 use super::reader::Block;
@@ -12,14 +14,13 @@ use crate::codec::wire::{Reader, put_varint};
 #[derive(Debug)]
 pub(super) struct SymbolTable<'a> {
     sorted: Vec<&'a str>,
-    numbers: HashMap<&'a str, u32, foldhash::fast::FixedState>,
+    numbers: HashMap<&'a str, u32, Hashing>,
 }
 
 impl<'a> SymbolTable<'a> {
     /// Sorts and numbers `strings`.
     pub(super) fn new(strings: impl Iterator<Item = &'a str>) -> Self {
-        let mut numbers: HashMap<&str, u32, _> =
-            HashMap::with_hasher(foldhash::fast::FixedState::default());
+        let mut numbers: HashMap<&str, u32, _> = HashMap::with_hasher(Hashing::default());
         numbers.extend(strings.map(|string| (string, 0)));
         let mut sorted: Vec<&str> = numbers.keys().copied().collect();
         sorted.sort_unstable();

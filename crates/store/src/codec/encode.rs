@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use narthex_model::is_absent;
+use narthex_model::{Hashing, is_absent};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::column::{Peers, kind};
@@ -26,7 +26,7 @@ pub struct Encoder {
     depths: Vec<u8>,
     recent: VecDeque<Recent>,
     /// The first column of each sequence of differences, by its hash.
-    known: HashMap<u64, usize, foldhash::fast::FixedState>,
+    known: HashMap<u64, usize, Hashing>,
     work: Work,
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::sync::LazyLock;
 
-use foldhash::fast::FixedState;
-use narthex_model::Labels;
+use narthex_model::{Hashing, Labels};
 
 use super::pages::Pages;
 use super::symbols::{Symbol, Symbols};
@@ -43,14 +43,14 @@ struct Entry {
 /// The series of one label name, by value.
 #[derive(Debug, Default)]
 pub(super) struct NamePostings {
-    pub(super) values: HashMap<Symbol, Vec<u32>, FixedState>,
+    pub(super) values: HashMap<Symbol, Vec<u32>, Hashing>,
 }
 
 /// The series table.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(super) symbols: Symbols,
-    pub(super) names: HashMap<Symbol, NamePostings, FixedState>,
+    pub(super) names: HashMap<Symbol, NamePostings, Hashing>,
     /// All series, rising.
     pub(super) all: Vec<u32>,
     entries: Pages<Entry>,
@@ -67,7 +67,9 @@ pub(crate) struct Index {
 
 /// The hash under which labels are found; stable within a process only.
 pub(crate) fn hash_labels(labels: &Labels) -> u64 {
-    FixedState::default().hash_one(labels.as_encoded())
+    // One for all calls: each `Hashing` has a seed of its own.
+    static HASHING: LazyLock<Hashing> = LazyLock::new(Hashing::default);
+    HASHING.hash_one(labels.as_encoded())
 }
 
 impl Index {

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use foldhash::fast::FixedState;
-use narthex_model::{MatchOp, Matcher};
+use narthex_model::{Hashing, MatchOp, Matcher};
 
 use super::index::{Index, NamePostings};
 use super::postings::{intersect, subtract, union};
@@ -73,7 +72,7 @@ impl Index {
     }
 
     fn filter(&self, found: &[u32], matcher: &Matcher, name: Symbol) -> Vec<u32> {
-        let mut known: HashMap<Symbol, bool, FixedState> = HashMap::default();
+        let mut known: HashMap<Symbol, bool, Hashing> = HashMap::default();
         let empty_too = matcher.matches_empty();
         let satisfies = |&number: &u32| match self.value(number, name) {
             None => empty_too,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use narthex_model::Hashing;
 
 /// A text of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,7 +13,7 @@ pub(crate) struct Symbol(u32);
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
     texts: Vec<(Arc<str>, u32)>,
-    numbers: HashMap<Arc<str>, Symbol, FixedState>,
+    numbers: HashMap<Arc<str>, Symbol, Hashing>,
     free: Vec<Symbol>,
     bytes: usize,
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use narthex_model::Labels;
+use narthex_model::{Hashing, Labels};
 
 use super::series::{BlockPart, HeadPart, Series};
 use crate::block::{Block, Found};
@@ -16,7 +15,7 @@ use crate::view::View;
 pub(super) struct Gathered {
     found: Vec<Parts>,
     /// Where in `found` a series stands, by its number.
-    by_number: HashMap<u32, usize, FixedState>,
+    by_number: HashMap<u32, usize, Hashing>,
 }
 
 #[derive(Debug)]

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
-use narthex_model::{TimeRange, Timestamp, is_absent};
+use narthex_model::{Hashing, TimeRange, Timestamp, is_absent};
 
 use super::{Chores, Upkeep, add};
 use crate::block::{self, Block, ChunkHead, Finish};
@@ -108,7 +107,7 @@ struct Sealer<'a> {
     store: &'a Store,
     writer: block::Writer,
     /// Series whose labels the block was told.
-    named: HashSet<SeriesRef, FixedState>,
+    named: HashSet<SeriesRef, Hashing>,
     decoder: Decoder,
     seqs: Option<(RowSeq, RowSeq)>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use narthex_model::{Labels, Timestamp};
+use narthex_model::{Hashing, Labels, Timestamp};
 
 use super::decode::Decoder;
 use super::definition::{self, Head, Ids};
@@ -65,7 +65,7 @@ struct Layout {
 /// The state that records build up, over segments.
 #[derive(Debug, Default)]
 pub(super) struct Player {
-    layouts: HashMap<LayoutRef, Layout, foldhash::fast::RandomState>,
+    layouts: HashMap<LayoutRef, Layout, Hashing>,
     head: Option<Head>,
     /// The place that the next row should have; `None` before anything is known.
     expected: Option<RowSeq>,
