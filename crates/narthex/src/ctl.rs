@@ -6,6 +6,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::flags;
+
 /// How the command ended: a text to print, and whether it went well.
 pub type Outcome = Result<String, String>;
 
@@ -22,30 +24,52 @@ const HELP: &str = "usage: narthex ctl <command>\n\n\
   healthy [--url URL]     exit with 0 when the server answers /-/healthy, else 1\n\
   ready [--url URL]       the same for /-/ready\n\
   check-config FILE...    check configuration files and the rule files they name\n\n\
-URL is that of the server, a route prefix included (default: http://localhost:9090).\n";
+URL is that of the server, a route prefix included. By default it is the server that is the\n\
+  first process of this container, else http://localhost:9090.\n";
 
 /// Runs a command; `args` are the words after `ctl`.
 pub fn run(args: &[String]) -> Outcome {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["healthy", rest @ ..] => ask(url(rest)?, "/-/healthy"),
-        ["ready", rest @ ..] => ask(url(rest)?, "/-/ready"),
+        ["healthy", rest @ ..] => ask(&url(rest)?, "/-/healthy"),
+        ["ready", rest @ ..] => ask(&url(rest)?, "/-/ready"),
         ["check-config", files @ ..] if !files.is_empty() => check_config(files),
         ["help" | "--help" | "-h"] => Ok(HELP.to_owned()),
         _ => Err(HELP.to_owned()),
     }
 }
 
-fn url<'a>(rest: &[&'a str]) -> Result<&'a str, String> {
+fn url(rest: &[&str]) -> Result<String, String> {
     match rest {
-        [] => Ok(URL_DEFAULT),
-        ["--url", url] => Ok(url),
+        [] => Ok(url_of_first_process().unwrap_or_else(|| URL_DEFAULT.to_owned())),
+        ["--url", url] => Ok((*url).to_owned()),
         [word] => match word.strip_prefix("--url=") {
-            Some(url) => Ok(url),
+            Some(url) => Ok(url.to_owned()),
             None => Err(format!("unexpected {word}\n")),
         },
         _ => Err(HELP.to_owned()),
     }
+}
+
+/// Where the server listens that this container was started for: an image's health check does not
+/// know the flags that its user gave.
+fn url_of_first_process() -> Option<String> {
+    let line = std::fs::read("/proc/1/cmdline").ok()?;
+    let line = String::from_utf8_lossy(&line);
+    url_of_command(line.trim_end_matches('\0').split('\0'))
+}
+
+/// Where the server of this command line listens; an init (`docker-init --`) may stand before it.
+fn url_of_command<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
+    let program = |word: &str| Path::new(word).file_name().is_some_and(|name| name == "narthex");
+    let words = words.skip_while(|word| !program(word)).map(str::to_owned);
+    let flags = flags::parse(words).ok()?;
+    let (host, port) = flags.listen.first()?.rsplit_once(':')?;
+    let host = match host {
+        "" | "0.0.0.0" | "[::]" => "localhost",
+        host => host,
+    };
+    Some(format!("http://{host}:{port}{}", flags.route_prefix))
 }
 
 /// Asks for a path and wants 200. Plain HTTP/1.0 is enough for a server that we wrote.
@@ -92,4 +116,27 @@ fn check_config(files: &[&str]) -> Outcome {
         let _ = writeln!(text, "Checking {file}\n SUCCESS: {file} is valid");
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_found_by_its_command_line() {
+        let url = |line: &str| url_of_command(line.split(' ')).unwrap();
+        assert_eq!(url("/bin/narthex --config.file=x.yml"), "http://localhost:9090");
+        assert_eq!(url("narthex --web.listen-address=:9095"), "http://localhost:9095");
+        assert_eq!(url("narthex --web.listen-address 10.0.0.7:80"), "http://10.0.0.7:80");
+        assert_eq!(url("narthex --web.listen-address=[::]:9091"), "http://localhost:9091");
+        let prefixed = "/sbin/docker-init -- /bin/narthex --web.external-url=http://h/prometheus/";
+        assert_eq!(url(prefixed), "http://localhost:9090/prometheus");
+    }
+
+    #[test]
+    fn another_first_process_is_not_taken_for_the_server() {
+        let url = |line: &str| url_of_command(line.split(' '));
+        assert_eq!(url("narthex --no-such-flag"), None);
+        assert_eq!(url("/sbin/init").as_deref(), Some(URL_DEFAULT));
+    }
 }
