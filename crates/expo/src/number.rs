@@ -1,8 +1,9 @@
 //! Numbers as Go's `ParseFloat` reads them, and as the `le` and `quantile` labels spell them.
 
-use model::sample::NORMAL_NAN;
-use narthex_model as model;
 use std::borrow::Cow;
+
+use narthex_model::number::GoFloat;
+use narthex_model::sample::NORMAL_NAN;
 
 /// Powers of ten that an `f64` holds exactly.
 const POWERS: [f64; 23] = [
@@ -239,25 +240,11 @@ pub(crate) fn normalised(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The shortest spelling that always shows a point or an exponent; exponents as C's `%g` has them.
+/// As Go prints a float, but one that has neither point nor exponent gets `.0`.
 fn openmetrics_float(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let power: i32 = exponent.parse().unwrap_or(0);
-    // Go's shortest 'g' form decides by six digits, however many there are: 123456789.0 is
-    // 1.23456789e+08.
-    if value != 0.0 && !(-4..6).contains(&power) {
-        let sign = if power < 0 { '-' } else { '+' };
-        return format!("{mantissa}e{sign}{:02}", power.abs());
-    }
-    let plain = format!("{value}");
-    if plain.contains('.') { plain } else { plain + ".0" }
+    let text = GoFloat(value).to_string();
+    let is_whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    if is_whole { text + ".0" } else { text }
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ fn line(out: &mut String, labels: &Labels, external: &Labels, sample: Sample) {
     if separator == ',' {
         out.push('}');
     }
-    let _ = writeln!(out, " {} {}", Exposed(sample.value), sample.at);
+    let _ = writeln!(out, " {} {}", GoFloat(sample.value), sample.at);
 }
 
 /// A name in which what the format does not allow has become an underscore.
@@ -137,25 +137,6 @@ fn legacy(name: &str, is_legacy: fn(&str) -> bool) -> String {
         out.push(if fits || (c == ':' && is_legacy(":")) { c } else { '_' });
     }
     out
-}
-
-/// A float as Go's `%g` writes it, which is what exporters send.
-struct Exposed(f64);
-
-impl std::fmt::Display for Exposed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = self.0;
-        let magnitude = value.abs();
-        if !magnitude.is_finite() || magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
-            return write!(f, "{}", GoFloat(value));
-        }
-        let text = format!("{value:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        match exponent.strip_prefix('-') {
-            Some(digits) => write!(f, "{mantissa}e-{digits:0>2}"),
-            None => write!(f, "{mantissa}e+{exponent:0>2}"),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -192,7 +173,7 @@ mod tests {
             (0.000_01, "1e-05"),
             (f64::NAN, "NaN"),
         ] {
-            assert_eq!(Exposed(value).to_string(), want);
+            assert_eq!(GoFloat(value).to_string(), want);
         }
     }
 
