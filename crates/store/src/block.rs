@@ -30,10 +30,13 @@ use narthex_model::TimeRange;
 
 use crate::RowSeq;
 
-pub use merge::merge;
-pub use reader::{Block, ChunkInfo, Scratch};
-pub use select::{Found, SeriesIndex};
-pub use writer::{ChunkHead, Writer};
+pub(crate) use merge::merge;
+pub use reader::Block;
+#[cfg(test)]
+pub(crate) use reader::ChunkInfo;
+pub(crate) use reader::Scratch;
+pub(crate) use select::{Found, SeriesIndex};
+pub(crate) use writer::{ChunkHead, Writer};
 
 /// What a block is about, as its footer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +61,7 @@ pub struct Meta {
 
 /// What the caller of [`Writer::finish`] knows about a block.
 #[derive(Clone, Copy, Debug)]
-pub struct Finish {
+pub(crate) struct Finish {
     /// The window of time that was sealed.
     pub window: TimeRange,
     /// The first row in the order of all rows that the block may hold.

@@ -2,7 +2,7 @@
 //!
 //! A **column** is one series' values over the rows of a chunk, [`model::ABSENT`] where a row has
 //! no sample of it. Its encoded form, a *blob*, says by itself how it is to be read, so the head's
-//! small chunks ([`Effort::Fast`]) and the blocks' large ones ([`Effort::Best`]) share one decoder.
+//! small chunks ([`column::encode_fast`]) and the blocks' large ones ([`Encoder`]) share one decoder.
 //! A blob stands alone, except that within a chunk it may refer to an earlier column ([`Peers`]).
 //!
 //! Nothing here carries a checksum: who stores a blob guards it. Yet any bytes may be given to a
@@ -12,7 +12,7 @@
 //! [`model::ABSENT`]: narthex_model::ABSENT
 
 mod bits;
-pub mod column;
+pub(crate) mod column;
 mod decimal;
 mod decode;
 mod encode;
@@ -21,24 +21,24 @@ mod holes;
 mod ints;
 mod sequence;
 mod special;
-pub mod times;
+pub(crate) mod times;
 pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;
 
-pub use column::{Effort, NoPeers, Peers};
+pub(crate) use column::{NoPeers, Peers};
 pub(crate) use decode::ChunkKey;
-pub use decode::Decoder;
-pub use encode::Encoder;
+pub(crate) use decode::Decoder;
+pub(crate) use encode::Encoder;
 
 /// The most rows that one chunk may have: it bounds what a decoder allocates.
-pub const ROWS_MAX: usize = 1 << 16;
+pub(crate) const ROWS_MAX: usize = 1 << 16;
 
 /// Encoded bytes that make no sense; says what was wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("damaged encoding: {0}")]
-pub struct Damaged(pub &'static str);
+pub(crate) struct Damaged(pub &'static str);
 
 /// The bits of `value` as an integer whose order follows the values' order.
 #[inline]

@@ -22,17 +22,17 @@ const MAGIC: &[u8; 8] = b"narthexC";
 const VERSION: u32 = 1;
 
 /// How many cursors there may be.
-pub const CURSORS_MAX: usize = 1024;
+pub(crate) const CURSORS_MAX: usize = 1024;
 
 /// The longest name of a cursor, in bytes.
-pub const NAME_BYTES_MAX: usize = 1024;
+pub(crate) const NAME_BYTES_MAX: usize = 1024;
 
 /// The largest file that is read, in bytes.
 const FILE_BYTES_MAX: usize = 32 + CURSORS_MAX * (NAME_BYTES_MAX + 10);
 
 /// The saved cursors of a data directory.
 #[derive(Debug)]
-pub struct Cursors {
+pub(crate) struct Cursors {
     fs: Arc<dyn Fs>,
     /// Held over the write: saves follow one another.
     saving: Mutex<Saving>,
@@ -50,7 +50,7 @@ struct Saving {
 impl Cursors {
     /// Reads the cursors. A damaged file is passed over with a warning when the other one is
     /// whole; when neither is, there are no cursors, and their consumers begin anew.
-    pub fn open(fs: Arc<dyn Fs>) -> Self {
+    pub(crate) fn open(fs: Arc<dyn Fs>) -> Self {
         let found = FILES.map(|path| match fs.read(path) {
             Ok(bytes) => {
                 let read = decode(&bytes);
@@ -76,13 +76,13 @@ impl Cursors {
     }
 
     /// Where the cursor `name` stands.
-    pub fn get(&self, name: &str) -> Option<RowSeq> {
+    pub(crate) fn get(&self, name: &str) -> Option<RowSeq> {
         self.places.lock().get(name).copied()
     }
 
     /// Saves durably that all rows up to `seq` are done with. On an error the cursor stands where
     /// it stood. [`Error::Exhausted`] when there are too many cursors or the name is too long.
-    pub fn save(&self, name: &str, seq: RowSeq) -> Result<(), Error> {
+    pub(crate) fn save(&self, name: &str, seq: RowSeq) -> Result<(), Error> {
         if self.get(name) == Some(seq) {
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl Cursors {
     }
 
     /// Forgets the cursor `name`, durably.
-    pub fn drop_cursor(&self, name: &str) -> Result<(), Error> {
+    pub(crate) fn drop_cursor(&self, name: &str) -> Result<(), Error> {
         if self.get(name).is_none() {
             return Ok(());
         }
@@ -108,7 +108,7 @@ impl Cursors {
     }
 
     /// The cursor that is furthest behind, and the one furthest ahead; `None` without cursors.
-    pub fn bounds(&self) -> Option<(RowSeq, RowSeq)> {
+    pub(crate) fn bounds(&self) -> Option<(RowSeq, RowSeq)> {
         let places = self.places.lock();
         Some((places.values().copied().min()?, places.values().copied().max()?))
     }

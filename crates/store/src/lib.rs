@@ -13,26 +13,27 @@
 //! The store knows no HTTP, no YAML, no `PromQL` and no scraping: a source is a number to it.
 #![deny(clippy::indexing_slicing)]
 
-pub mod block;
-pub mod codec;
-pub mod cursor;
-pub mod error;
+mod block;
+mod codec;
+mod cursor;
+mod error;
 pub mod fs;
 mod head;
-pub mod ids;
+mod ids;
 mod open;
-pub mod options;
-pub mod row;
-pub mod snapshot;
-pub mod stats;
+mod options;
+mod row;
+mod snapshot;
+mod stats;
 mod store;
 #[cfg(any(test, feature = "sim"))]
 pub mod testing;
 mod upkeep;
 mod view;
-pub mod wal;
-pub mod writer;
+mod wal;
+mod writer;
 
+pub use block::{Block, Meta as BlockMeta};
 pub use cursor::RowReader;
 pub use error::Error;
 pub use fs::Fs;
@@ -41,7 +42,8 @@ pub use open::open;
 pub use options::{Options, Retention};
 pub use row::{Row, RowBuf};
 pub use snapshot::{Samples, Selection, Series, Snapshot};
-pub use stats::{Cardinality, Stats};
+pub use stats::{Cardinality, Stats, WalStats};
 pub use store::Store;
 pub use upkeep::Upkeep;
+pub use wal::{Inspection, inspect};
 pub use writer::Writer;

@@ -116,16 +116,16 @@ impl Shelf {
     }
 
     /// Makes sure that no number is given out that a block knows.
-    fn raise_ids(&self, ids: &mut crate::wal::Ids) {
+    fn raise_ids(&self, ids: &mut crate::wal::NextIds) {
         for block in &self.view.blocks {
             for index in 0..block.series_count() {
                 if let Ok(series) = block.series_ref(SeriesIndex(index)) {
-                    ids.series_next = ids.series_next.max(series.get().saturating_add(1));
+                    ids.series = ids.series.max(series.get().saturating_add(1));
                 }
             }
             for chunk in block.chunks() {
-                ids.layout_next = ids.layout_next.max(chunk.layout.0.saturating_add(1));
-                ids.source_next = ids.source_next.max(chunk.source.0.saturating_add(1));
+                ids.layout = ids.layout.max(chunk.layout.0.saturating_add(1));
+                ids.source = ids.source.max(chunk.source.0.saturating_add(1));
             }
         }
     }

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 /// Default length of the window of time that one block covers, in milliseconds.
-pub const WINDOW_MS: i64 = 2 * 3_600_000;
+pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
 
 /// Default limit of series held in the head.
-pub const SERIES_MAX: usize = 5_000_000;
+pub(crate) const SERIES_MAX: usize = 5_000_000;
 
 /// Limit of columns of one layout.
-pub const COLUMNS_MAX: usize = 10_000_000;
+pub(crate) const COLUMNS_MAX: usize = 10_000_000;
 
 /// Limit of the encoded labels of one series, in bytes.
-pub const LABELS_BYTES_MAX: usize = 1 << 20;
+pub(crate) const LABELS_BYTES_MAX: usize = 1 << 20;
 
 /// How far ahead of the clock a row may lie, in milliseconds.
-pub const AHEAD_MS_MAX: i64 = 10 * 60_000;
+pub(crate) const AHEAD_MS_MAX: i64 = 10 * 60_000;
 
 /// Default limit of the log's size while a cursor holds it, in bytes.
-pub const WAL_BYTES_MAX: u64 = 8 << 30;
+pub(crate) const WAL_BYTES_MAX: u64 = 8 << 30;
 
 /// Limits and intervals of a store.
 #[derive(Clone, Debug)]

@@ -40,10 +40,10 @@ mod segment;
 mod single;
 mod varint;
 
-pub use definition::{Ids, VERSION};
-pub use handle::WalHandle;
+pub(crate) use definition::NextIds;
+pub(crate) use handle::WalHandle;
 pub use inspect::{Inspection, inspect};
-pub use player::Replay;
+pub(crate) use player::Replay;
 pub use reader::RowReader;
 
 use definition::Head;
@@ -72,7 +72,7 @@ const REWRITE_SAMPLES_MAX: usize = 4 << 20;
 
 /// The log, as its one writer sees it.
 #[derive(Debug)]
-pub struct Wal {
+pub(crate) struct Wal {
     shared: Arc<Shared>,
     segment_bytes_max: u64,
     current: Option<Current>,
@@ -105,26 +105,26 @@ struct Current {
 
 /// Collects definitions. They are written with the next row, or at the head of a segment.
 #[derive(Debug, Default)]
-pub struct Definitions {
+pub(crate) struct Definitions {
     bytes: Vec<u8>,
     records: Vec<(Kind, usize)>,
 }
 
 impl Definitions {
     /// A series has these labels.
-    pub fn series(&mut self, series: SeriesRef, labels: &Labels) {
+    pub(crate) fn series(&mut self, series: SeriesRef, labels: &Labels) {
         definition::encode_series(series, labels, &mut self.bytes);
         self.records.push((Kind::Series, self.bytes.len()));
     }
 
     /// A layout belongs to this source. Comes before its columns.
-    pub fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
+    pub(crate) fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
         definition::encode_layout(layout, source, &mut self.bytes);
         self.records.push((Kind::Layout, self.bytes.len()));
     }
 
     /// A layout has these columns, of which the first is its column number `start`.
-    pub fn columns(&mut self, layout: LayoutRef, start: u32, series: &[SeriesRef]) {
+    pub(crate) fn columns(&mut self, layout: LayoutRef, start: u32, series: &[SeriesRef]) {
         for (start, series) in
             (start..).step_by(COLUMNS_PER_RECORD).zip(series.chunks(COLUMNS_PER_RECORD))
         {
@@ -134,7 +134,7 @@ impl Definitions {
     }
 
     /// No more rows come for a layout.
-    pub fn drop_layout(&mut self, layout: LayoutRef) {
+    pub(crate) fn drop_layout(&mut self, layout: LayoutRef) {
         definition::encode_drop(layout, &mut self.bytes);
         self.records.push((Kind::Drop, self.bytes.len()));
     }
@@ -170,7 +170,7 @@ impl Wal {
     /// Nothing can be appended before the first [`Wal::roll`]: a log is never continued in a
     /// segment of an earlier process, which may have a torn end. Only a folder that cannot be
     /// made or listed is an error.
-    pub fn open(
+    pub(crate) fn open(
         fs: Arc<dyn Fs>,
         segment_bytes_max: u64,
         cursor_max: RowSeq,
@@ -212,23 +212,23 @@ impl Wal {
     }
 
     /// The log for other threads.
-    pub fn handle(&self) -> WalHandle {
+    pub(crate) fn handle(&self) -> WalHandle {
         WalHandle::new(Arc::clone(&self.shared))
     }
 
     /// Definitions that the next row may need: they are written with it, before it.
-    pub fn define(&mut self) -> &mut Definitions {
+    pub(crate) fn define(&mut self) -> &mut Definitions {
         &mut self.pending
     }
 
     /// No more rows come for `layout`.
-    pub fn drop_layout(&mut self, layout: LayoutRef) {
+    pub(crate) fn drop_layout(&mut self, layout: LayoutRef) {
         self.encoders.remove(&layout);
         self.pending.drop_layout(layout);
     }
 
     /// Whether [`Wal::roll`] is due before the next row.
-    pub fn wants_roll(&self) -> bool {
+    pub(crate) fn wants_roll(&self) -> bool {
         let full = self.current.as_ref().is_none_or(|current| {
             current.len >= current.roll_at || self.seq_next >= current.head.seq_ceiling
         });
@@ -238,9 +238,9 @@ impl Wal {
     /// Begins a new segment, whose name and head are durable when this returns. `define` gives all
     /// definitions in use, those still pending included; they are held in memory meanwhile, about
     /// as many bytes as the labels have. On an error the segment before is used further.
-    pub fn roll(
+    pub(crate) fn roll(
         &mut self,
-        ids: Ids,
+        ids: NextIds,
         define: &mut dyn FnMut(&mut Definitions),
     ) -> Result<(), Error> {
         let number = self.segment_next;
@@ -334,7 +334,7 @@ impl Wal {
     ///
     /// What `row.changed` leaves out must be as in the last row that was given here, whether that
     /// was written or not.
-    pub fn log_row(&mut self, row: &Row<'_>) -> Result<RowSeq, Error> {
+    pub(crate) fn log_row(&mut self, row: &Row<'_>) -> Result<RowSeq, Error> {
         let seq = self.seq_next;
         self.log(seq, row)?;
         Ok(seq)
@@ -429,7 +429,7 @@ impl Wal {
 
     /// Ends the log in good order: rows then go on with the next place at the next start. Nothing
     /// can be appended before the next [`Wal::roll`].
-    pub fn close(&mut self) -> Result<(), Error> {
+    pub(crate) fn close(&mut self) -> Result<(), Error> {
         self.finish();
         self.handle().sync()
     }

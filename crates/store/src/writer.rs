@@ -10,7 +10,7 @@ use crate::head::layout::Layout;
 use crate::head::mini::{RowKey, Scratch};
 use crate::head::{Pages, count};
 use crate::options::{COLUMNS_MAX, LABELS_BYTES_MAX};
-use crate::wal::{Ids, Wal};
+use crate::wal::{NextIds, Wal};
 use crate::{Column, Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef, Store};
 
 /// The one appender of a store.
@@ -25,7 +25,7 @@ pub struct Writer {
     pub(crate) layouts: Pages<Pen>,
     /// Layouts that were dropped, of which rows may not be durable yet.
     pub(crate) dropped: Vec<Pen>,
-    pub(crate) ids: Ids,
+    pub(crate) ids: NextIds,
     pub(crate) scratch: Scratch,
 }
 
@@ -63,17 +63,17 @@ impl Writer {
             count(&head.counters.series_limited, 1);
             return Err(Error::SeriesLimit { max });
         }
-        let series = SeriesRef::new(self.ids.series_next).ok_or(Error::Exhausted("series"))?;
+        let series = SeriesRef::new(self.ids.series).ok_or(Error::Exhausted("series"))?;
         index.insert(series, hash, labels);
-        self.ids.series_next = self.ids.series_next.wrapping_add(1);
+        self.ids.series = self.ids.series.wrapping_add(1);
         count(&head.counters.series_created, 1);
         Ok(series)
     }
 
     /// Names a new source.
     pub fn new_source(&mut self) -> SourceRef {
-        let source = SourceRef(self.ids.source_next);
-        self.ids.source_next = self.ids.source_next.wrapping_add(1);
+        let source = SourceRef(self.ids.source);
+        self.ids.source = self.ids.source.wrapping_add(1);
         source
     }
 
@@ -83,8 +83,8 @@ impl Writer {
         if head.is_closed() {
             return Err(Error::Closed);
         }
-        let name = LayoutRef(self.ids.layout_next);
-        self.ids.layout_next = name.0.checked_add(1).ok_or(Error::Exhausted("layouts"))?;
+        let name = LayoutRef(self.ids.layout);
+        self.ids.layout = name.0.checked_add(1).ok_or(Error::Exhausted("layouts"))?;
         let layout = Arc::new(Layout::new(name, source, head.window_ms));
         head.layouts.write().insert(name.0, Arc::clone(&layout));
         self.wal.define().layout(name, source);

@@ -222,12 +222,6 @@ impl ChunkRecord {
         })
     }
 
-    /// Length in all: head, data, and the head's copy.
-    pub(super) fn bytes(&self) -> u64 {
-        let heads = if self.flags & HEAD_TWICE == 0 { 1 } else { 2 };
-        u64::from(self.head_bytes) * heads + u64::from(self.data_bytes)
-    }
-
     /// Where the data begin.
     pub(super) fn data_offset(&self) -> u64 {
         self.offset.saturating_add(u64::from(self.head_bytes))

@@ -20,7 +20,7 @@ use crate::{Error, LayoutRef, RowSeq, SeriesRef, SourceRef};
 ///
 /// A damaged group of columns is copied so that it is still found damaged. A block whose index or
 /// chunk heads are damaged is not merged: an error tells, and nothing has changed.
-pub fn merge(blocks: &[&Block], mut writer: Writer, path: &str) -> Result<Meta, Error> {
+pub(crate) fn merge(blocks: &[&Block], mut writer: Writer, path: &str) -> Result<Meta, Error> {
     let mut finish = Finish {
         window: TimeRange::new(Timestamp::MAX, Timestamp::MIN),
         first_seq: RowSeq(u64::MAX),

@@ -1,7 +1,5 @@
 //! Reads the samples of one series, out of all chunks that it stands in.
 
-use std::cell::RefCell;
-
 use narthex_model::{TimeRange, Timestamp, is_absent};
 
 use super::chunk::ChunkView;
@@ -15,7 +13,7 @@ use crate::{RowSeq, Samples};
 /// Memory that reading uses again and again, and the times of the chunk that was read last: the
 /// next series most often stands in the same one.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     pub(super) decoder: Decoder,
     values: Vec<f64>,
     placements: Vec<(u32, u32)>,
@@ -34,20 +32,11 @@ struct LastChunk {
     group: Option<usize>,
 }
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
 impl Block {
     /// Appends the samples of a series in `range` to `out`: in order of time, each instant once,
     /// the row stored first winning; staleness markers included. What is damaged is left out and
     /// named in `out.warnings`.
-    pub fn read(&self, series: SeriesIndex, range: TimeRange, out: &mut Samples) {
-        SCRATCH.with_borrow_mut(|scratch| self.read_with(series, range, scratch, out));
-    }
-
-    /// As [`Block::read`], with memory of the caller.
-    pub fn read_with(
+    pub(crate) fn read_with(
         &self,
         series: SeriesIndex,
         range: TimeRange,

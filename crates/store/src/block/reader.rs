@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use narthex_model::{Labels, LabelsBuilder, TimeRange, Timestamp};
+use narthex_model::{Labels, LabelsBuilder, TimeRange};
 
 use super::Meta;
-use super::chunk::ChunkView;
 use super::fault::Fault;
 use super::format::{
     Arrays, ChunkRecord, FOOTER_ALIGN, FOOTER_MAGIC, Footer, GROUP, LayoutRecord, NameRecord,
@@ -18,7 +17,7 @@ use crate::codec::wire::Reader;
 use crate::fs::FileView;
 use crate::{Error, LayoutRef, RowSeq, SeriesRef, SourceRef};
 
-pub use super::read::Scratch;
+pub(crate) use super::read::Scratch;
 
 const SYMBOLS: usize = 0;
 const SERIES: usize = 1;
@@ -48,7 +47,7 @@ pub struct Block {
 
 /// A chunk of a block: rows of one layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkInfo {
+pub(crate) struct ChunkInfo {
     /// The layout of the rows.
     pub layout: LayoutRef,
     /// The source that the layout belongs to.
@@ -142,27 +141,27 @@ impl Block {
     }
 
     /// How often damage was met since the block was opened.
-    pub fn faults(&self) -> u64 {
+    pub(crate) fn faults(&self) -> u64 {
         self.faults.load(Ordering::Relaxed)
     }
 
     /// How many series there are; their [`SeriesIndex`]es count up from 0 in order of labels.
-    pub fn series_count(&self) -> u32 {
+    pub(crate) fn series_count(&self) -> u32 {
         self.footer.meta.series
     }
 
     /// The name that the series has in the whole store.
-    pub fn series_ref(&self, index: SeriesIndex) -> Result<SeriesRef, Error> {
+    pub(crate) fn series_ref(&self, index: SeriesIndex) -> Result<SeriesRef, Error> {
         self.series(index.0).map(|record| record.series).map_err(|fault| self.error(fault))
     }
 
     /// The labels of a series.
-    pub fn labels(&self, index: SeriesIndex) -> Result<Labels, Error> {
+    pub(crate) fn labels(&self, index: SeriesIndex) -> Result<Labels, Error> {
         self.series_labels(index.0).map_err(|fault| self.error(fault))
     }
 
     /// The chunks, by layout and time.
-    pub fn chunks(&self) -> impl Iterator<Item = ChunkInfo> {
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = ChunkInfo> {
         (0..self.footer.meta.chunks).filter_map(|number| {
             let record = self.record(number).ok()?;
             let layout = self.layout_record(record.layout).ok()?;
@@ -178,46 +177,8 @@ impl Block {
         })
     }
 
-    /// The times of the rows of chunk `chunk` (a position in [`Block::chunks`]) and their places
-    /// in the order of all rows (none if that was not kept), in place of what was in the buffers.
-    pub fn chunk_rows(
-        &self,
-        chunk: u32,
-        times: &mut Vec<Timestamp>,
-        seqs: &mut Vec<RowSeq>,
-    ) -> Result<(), Error> {
-        let mut read = || {
-            let view = ChunkView::open(self.bytes(), self.id(), self.record(chunk)?)?;
-            view.times(times)?;
-            view.seqs(seqs)
-        };
-        read().map_err(|fault| self.error(fault))
-    }
-
-    /// How many bytes chunk `chunk` takes in the file; 0 if there is no such chunk.
-    pub fn chunk_bytes(&self, chunk: u32) -> u64 {
-        self.record(chunk).map_or(0, |record| record.bytes())
-    }
-
-    /// The values of a column of chunk `chunk`, counted from the chunk's first, one per row, in
-    /// place of what was in `out`.
-    pub fn chunk_column(
-        &self,
-        chunk: u32,
-        column: u32,
-        scratch: &mut Scratch,
-        out: &mut Vec<f64>,
-    ) -> Result<(), Error> {
-        out.clear();
-        let mut read = || {
-            let view = ChunkView::open(self.bytes(), self.id(), self.record(chunk)?)?;
-            view.column((self.serial, chunk), column as usize, &mut scratch.decoder, out)
-        };
-        read().map_err(|fault| self.error(fault))
-    }
-
     /// The columns of a layout of the block, from its first on.
-    pub fn layout_columns(&self, layout: LayoutRef) -> Result<Vec<SeriesRef>, Error> {
+    pub(crate) fn layout_columns(&self, layout: LayoutRef) -> Result<Vec<SeriesRef>, Error> {
         let read = || {
             for number in 0..self.footer.layouts {
                 let record = self.layout_record(number)?;

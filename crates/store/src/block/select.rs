@@ -15,11 +15,11 @@ const SERIES_PER_VALUES: u32 = 2;
 
 /// A series of one block, by its position in order of labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesIndex(pub u32);
+pub(crate) struct SeriesIndex(pub u32);
 
 /// A series that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Its name in the whole store: the same in every block.
     pub series: SeriesRef,
     /// Its position in this block.
@@ -29,7 +29,7 @@ pub struct Found {
 impl Block {
     /// The series that satisfy all matchers and have a chunk in `range`, in order of labels.
     /// Where the index is damaged, series may be missing; `warnings` tells.
-    pub fn select(
+    pub(crate) fn select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
@@ -55,7 +55,7 @@ impl Block {
     }
 
     /// Adds the label names of the series that [`Block::select`] would give.
-    pub fn label_names(
+    pub(crate) fn label_names(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
@@ -84,7 +84,7 @@ impl Block {
     }
 
     /// Adds the values of the label `name` on the series that [`Block::select`] would give.
-    pub fn label_values(
+    pub(crate) fn label_values(
         &self,
         name: &str,
         matchers: &[Matcher],

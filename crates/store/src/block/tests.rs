@@ -17,6 +17,7 @@ use super::*;
 use crate::fs::{FileView, Fs, SimFs};
 use crate::{LayoutRef, Samples, SeriesRef, SourceRef};
 
+mod access;
 mod damage;
 mod format;
 mod recorded;

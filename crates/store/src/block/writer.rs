@@ -22,7 +22,7 @@ use crate::{Error, Fs, LayoutRef, RowSeq, SeriesRef, SourceRef};
 
 /// What the rows of a chunk have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct ChunkHead<'a> {
+pub(crate) struct ChunkHead<'a> {
     /// The layout of the rows.
     pub layout: LayoutRef,
     /// The source that the layout belongs to.
@@ -37,7 +37,7 @@ pub struct ChunkHead<'a> {
 
 /// Writes one block. Dropped before [`Writer::finish`], it removes what it wrote.
 #[derive(Debug)]
-pub struct Writer {
+pub(crate) struct Writer {
     fs: Arc<dyn Fs>,
     tmp: String,
     file: Box<dyn FsFile>,
@@ -65,7 +65,7 @@ struct OpenChunk {
 
 impl Writer {
     /// Starts a block in the file `tmp`, whose name no other block ever had.
-    pub fn new(fs: Arc<dyn Fs>, tmp: &str) -> Result<Self, Error> {
+    pub(crate) fn new(fs: Arc<dyn Fs>, tmp: &str) -> Result<Self, Error> {
         let file = fs.create(tmp).map_err(|e| Error::io("create", tmp, e))?;
         let id = xxhash_rust::xxh3::xxh3_64(tmp.as_bytes());
         let mut writer = Self {
@@ -85,7 +85,7 @@ impl Writer {
     }
 
     /// Tells the labels of a series, at any time before [`Writer::finish`]; the first wins.
-    pub fn add_series(&mut self, series: SeriesRef, labels: &Labels) {
+    pub(crate) fn add_series(&mut self, series: SeriesRef, labels: &Labels) {
         self.index.add_series(series, labels);
     }
 
@@ -93,7 +93,7 @@ impl Writer {
     ///
     /// # Panics
     /// If the head breaks the rules of [`ChunkHead`], or a column of the chunk before is missing.
-    pub fn begin_chunk(&mut self, head: &ChunkHead<'_>) -> Result<(), Error> {
+    pub(crate) fn begin_chunk(&mut self, head: &ChunkHead<'_>) -> Result<(), Error> {
         assert!(self.chunk.is_none(), "the chunk before lacks columns");
         assert!(head.times.len() <= ROWS_MAX, "a chunk of {} rows", head.times.len());
         assert!(head.times.is_sorted_by(|a, b| a < b), "times of a chunk out of order");
@@ -137,7 +137,7 @@ impl Writer {
     ///
     /// # Panics
     /// If no column is due, or there is not one value per row.
-    pub fn column(&mut self, values: &[f64]) -> Result<(), Error> {
+    pub(crate) fn column(&mut self, values: &[f64]) -> Result<(), Error> {
         let Some(chunk) = &mut self.chunk else { panic!("a column without a chunk") };
         assert_eq!(values.len(), chunk.record.rows as usize, "values of a column");
         let present = values.iter().filter(|&&value| !is_absent(value)).count();
@@ -249,7 +249,7 @@ impl Writer {
     ///
     /// # Panics
     /// If a column of the last chunk is missing.
-    pub fn finish(mut self, finish: &Finish, path: &str) -> Result<Meta, Error> {
+    pub(crate) fn finish(mut self, finish: &Finish, path: &str) -> Result<Meta, Error> {
         assert!(self.chunk.is_none(), "the last chunk lacks columns");
         let index = self.index.build()?;
         let meta = self.write_index(index, finish)?;

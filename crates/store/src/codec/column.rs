@@ -3,7 +3,9 @@
 //! A blob begins with a byte `kind | exponent << 3`; the kinds are in [`kind`]. Only samples that
 //! are present are coded: a column with holes stands behind a prefix that lists the runs.
 
-use super::{Damaged, Decoder, Encoder, fast};
+#[cfg(test)]
+use super::Decoder;
+use super::{Damaged, Encoder, fast};
 
 /// The first byte of a blob: `kind | exponent << 3`. All numbers are part of the format.
 pub(super) mod kind {
@@ -42,21 +44,8 @@ pub(super) mod kind {
     }
 }
 
-/// How much work encoding may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// A few dozen instructions per sample and no allocation but for the output, up to
-    /// [`FAST_ROWS_MAX`] rows; more rows are encoded as with [`Effort::Best`].
-    Fast,
-    /// The fewest bytes.
-    Best,
-}
-
-/// The most rows that [`Effort::Fast`] encodes fast.
-pub const FAST_ROWS_MAX: usize = fast::ROWS_MAX;
-
 /// Blobs of the other columns of a chunk, which a blob may refer to.
-pub trait Peers {
+pub(crate) trait Peers {
     /// The blob of the column at position `column`; an error where there is none, or where it is
     /// damaged.
     fn blob(&self, column: usize) -> Result<&[u8], Damaged>;
@@ -64,7 +53,7 @@ pub trait Peers {
 
 /// For blobs that stand alone.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoPeers;
+pub(crate) struct NoPeers;
 
 impl Peers for NoPeers {
     fn blob(&self, _: usize) -> Result<&[u8], Damaged> {
@@ -72,25 +61,35 @@ impl Peers for NoPeers {
     }
 }
 
-/// Appends the blob of `values` to `out`. It refers to no other column.
-///
-/// For many columns at [`Effort::Best`] an [`Encoder`] makes smaller blobs and reuses its memory.
+/// Appends the blob of `values` to `out`: a few dozen instructions per sample and no allocation
+/// but for the output. More than [`fast::ROWS_MAX`] rows are encoded as [`encode_best`] does.
 ///
 /// # Panics
 /// If there are more than [`super::ROWS_MAX`] values.
-pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) {
-    if effort == Effort::Fast && values.len() <= FAST_ROWS_MAX {
+pub(crate) fn encode_fast(values: &[f64], out: &mut Vec<u8>) {
+    if values.len() <= fast::ROWS_MAX {
         fast::encode(values, out);
     } else {
-        let mut encoder = Encoder::default();
-        encoder.push(values);
-        out.extend_from_slice(encoder.blob(0));
+        encode_best(values, out);
     }
+}
+
+/// Appends the smallest blob of `values` that refers to no other column to `out`.
+///
+/// For many columns an [`Encoder`] makes smaller blobs and reuses its memory.
+///
+/// # Panics
+/// If there are more than [`super::ROWS_MAX`] values.
+pub(crate) fn encode_best(values: &[f64], out: &mut Vec<u8>) {
+    let mut encoder = Encoder::default();
+    encoder.push(values);
+    out.extend_from_slice(encoder.blob(0));
 }
 
 /// Appends the `rows` values of a blob that stands alone to `out`; on an error `out` is as before.
 ///
 /// For many columns a [`Decoder`] reuses its memory.
-pub fn decode(blob: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), Damaged> {
+#[cfg(test)]
+pub(crate) fn decode(blob: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), Damaged> {
     Decoder::default().decode(blob, rows, 0, &NoPeers, out)
 }

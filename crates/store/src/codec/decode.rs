@@ -18,7 +18,7 @@ pub(super) const DEPTH_MAX: u8 = 8;
 
 /// Decodes blobs; keeps its memory between them.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     runs: Runs,
     residuals: Vec<u64>,
     integers: Vec<i64>,
@@ -39,7 +39,7 @@ const RECENT: usize = 4;
 impl Decoder {
     /// Appends the `rows` values of the blob of column `column` to `out`; on an error `out` is as
     /// before. Rows without a sample become [`ABSENT`].
-    pub fn decode<P: Peers + ?Sized>(
+    pub(crate) fn decode<P: Peers + ?Sized>(
         &mut self,
         blob: &[u8],
         rows: usize,

@@ -20,7 +20,7 @@ const ULP_EXPONENTS: [u8; 5] = [2, 3, 6, 9, 12];
 
 /// Encodes the columns of one chunk, each in the fewest bytes, and keeps the blobs.
 #[derive(Debug, Default)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     depths: Vec<u8>,
@@ -53,7 +53,7 @@ struct Recent {
 
 impl Encoder {
     /// Forgets all columns, for the next chunk; keeps the memory.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
         self.depths.clear();
@@ -62,24 +62,24 @@ impl Encoder {
     }
 
     /// How many columns there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Whether there is no column.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// The blob of a column; empty if there is no such column.
-    pub fn blob(&self, column: usize) -> &[u8] {
+    pub(crate) fn blob(&self, column: usize) -> &[u8] {
         let start = column.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
         let end = self.ends.get(column).copied().unwrap_or(0);
         self.bytes.get(start.unwrap_or(0)..end).unwrap_or(&[])
     }
 
     /// All blobs one after the other.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -87,7 +87,7 @@ impl Encoder {
     ///
     /// # Panics
     /// If there are more than [`ROWS_MAX`] values.
-    pub fn push(&mut self, values: &[f64]) {
+    pub(crate) fn push(&mut self, values: &[f64]) {
         assert!(values.len() <= ROWS_MAX, "a chunk of {} rows", values.len());
         let mut out = std::mem::take(&mut self.bytes);
         let start = out.len();

@@ -10,13 +10,13 @@ use super::wire::Reader;
 use super::{Damaged, ROWS_MAX};
 
 /// Appends the encoded form of `times`.
-pub fn encode(times: &[Timestamp], out: &mut Vec<u8>) {
+pub(crate) fn encode(times: &[Timestamp], out: &mut Vec<u8>) {
     let millis: Vec<i64> = times.iter().map(|at| at.0).collect();
     encode_integers(&millis, out);
 }
 
 /// Appends the `count` times of `bytes` to `out`; on an error `out` is as before.
-pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<Timestamp>) -> Result<(), Damaged> {
+pub(crate) fn decode(bytes: &[u8], count: usize, out: &mut Vec<Timestamp>) -> Result<(), Damaged> {
     let mut millis = Vec::new();
     decode_integers(bytes, count, &mut millis)?;
     out.extend(millis.iter().map(|&at| Timestamp(at)));

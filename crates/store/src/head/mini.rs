@@ -3,7 +3,7 @@
 use narthex_model::{ABSENT, Timestamp};
 
 use crate::RowSeq;
-use crate::codec::{Damaged, Decoder, Effort, NoPeers, column};
+use crate::codec::{Damaged, Decoder, NoPeers, column};
 
 /// Rows of a full mini chunk.
 pub(crate) const ROWS: usize = 32;
@@ -184,7 +184,7 @@ fn put_column(column: &[f64], bytes: &mut Vec<u8>) -> bool {
     // enough.
     let start = bytes.len();
     bytes.push(0);
-    column::encode(column, Effort::Fast, bytes);
+    column::encode_fast(column, bytes);
     let len = bytes.len() - start - 1;
     if len < 0x80 {
         if let Some(place) = bytes.get_mut(start) {

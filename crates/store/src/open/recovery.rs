@@ -8,7 +8,7 @@ use narthex_model::{Labels, Timestamp};
 use crate::head::index::{Place, hash_labels};
 use crate::head::mini::{RowKey, Scratch};
 use crate::head::{Head, Layout};
-use crate::wal::{Ids, Replay};
+use crate::wal::{NextIds, Replay};
 use crate::{Column, LayoutRef, RowBuf, RowSeq, SeriesRef, SourceRef};
 
 /// Takes what the log holds and puts it into the head, but for the rows that blocks have.
@@ -16,7 +16,7 @@ use crate::{Column, LayoutRef, RowBuf, RowSeq, SeriesRef, SourceRef};
 pub(super) struct Recovery<'a> {
     head: &'a Head,
     sealed_until: Timestamp,
-    ids: Ids,
+    ids: NextIds,
     ids_found: bool,
     scratch: Scratch,
     /// Rows that came back behind later ones of their layout, by layout and time.
@@ -25,7 +25,7 @@ pub(super) struct Recovery<'a> {
 
 impl<'a> Recovery<'a> {
     pub(super) fn new(head: &'a Head, sealed_until: Timestamp) -> Self {
-        let ids = Ids { series_next: 1, source_next: 1, layout_next: 1 };
+        let ids = NextIds { series: 1, source: 1, layout: 1 };
         Self {
             head,
             sealed_until,
@@ -43,7 +43,7 @@ impl<'a> Recovery<'a> {
 
     /// Ends the layouts, whose writer is gone, and forgets those without rows here or from
     /// `wanted_from` on. Gives the numbers to go on with.
-    pub(super) fn finish(mut self, wanted_from: RowSeq) -> Ids {
+    pub(super) fn finish(mut self, wanted_from: RowSeq) -> NextIds {
         self.place_late_rows();
         for layout in self.head.all_layouts() {
             layout.drop_rows(&mut self.scratch);
@@ -61,7 +61,7 @@ impl Recovery<'_> {
         for ((name, _), row) in std::mem::take(&mut self.late) {
             let Some(layout) = self.head.layout(name) else { continue };
             let copy = *copies.entry(name).or_insert_with(|| {
-                let copy = LayoutRef(self.ids.layout_next);
+                let copy = LayoutRef(self.ids.layout);
                 self.layout(copy, layout.source);
                 self.columns(copy, &layout.columns());
                 copy
@@ -79,21 +79,21 @@ impl Recovery<'_> {
 }
 
 impl Replay for Recovery<'_> {
-    fn ids(&mut self, ids: Ids) {
+    fn ids(&mut self, ids: NextIds) {
         self.ids_found = true;
-        self.ids.series_next = self.ids.series_next.max(ids.series_next);
-        self.ids.source_next = self.ids.source_next.max(ids.source_next);
-        self.ids.layout_next = self.ids.layout_next.max(ids.layout_next);
+        self.ids.series = self.ids.series.max(ids.series);
+        self.ids.source = self.ids.source.max(ids.source);
+        self.ids.layout = self.ids.layout.max(ids.layout);
     }
 
     fn series(&mut self, series: SeriesRef, labels: Labels) {
-        self.ids.series_next = self.ids.series_next.max(series.get().saturating_add(1));
+        self.ids.series = self.ids.series.max(series.get().saturating_add(1));
         self.head.index.write().insert(series, hash_labels(&labels), &labels);
     }
 
     fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
-        self.ids.layout_next = self.ids.layout_next.max(layout.0.saturating_add(1));
-        self.ids.source_next = self.ids.source_next.max(source.0.saturating_add(1));
+        self.ids.layout = self.ids.layout.max(layout.0.saturating_add(1));
+        self.ids.source = self.ids.source.max(source.0.saturating_add(1));
         let mut layouts = self.head.layouts.write();
         if layouts.get(layout.0).is_none() {
             let fresh = Layout::new(layout, source, self.head.window_ms);

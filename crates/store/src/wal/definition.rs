@@ -9,17 +9,17 @@ use crate::{LayoutRef, RowSeq, SeriesRef, SourceRef};
 const MAGIC: &[u8; 8] = b"narthexW";
 
 /// Version of the log's format.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// The next number of each kind that was never given out when a segment began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ids {
+pub(crate) struct NextIds {
     /// The next [`SeriesRef`].
-    pub series_next: u32,
+    pub series: u32,
     /// The next [`SourceRef`].
-    pub source_next: u32,
+    pub source: u32,
     /// The next [`LayoutRef`].
-    pub layout_next: u32,
+    pub layout: u32,
 }
 
 /// The first record of a segment.
@@ -35,14 +35,14 @@ pub(super) struct Head {
     pub(super) seq_ceiling: RowSeq,
     /// Times of rows are written as differences to this one.
     pub(super) at: Timestamp,
-    pub(super) ids: Ids,
+    pub(super) ids: NextIds,
 }
 
 impl Head {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        for id in [self.ids.series_next, self.ids.source_next, self.ids.layout_next] {
+        for id in [self.ids.series, self.ids.source, self.ids.layout] {
             out.extend_from_slice(&id.to_le_bytes());
         }
         let seqs = [self.seq_reached, self.seq_first, self.seq_ceiling].map(|seq| seq.0);
@@ -55,11 +55,7 @@ impl Head {
         if fields.bytes(8)? != MAGIC || fields.u32()? != VERSION {
             return None;
         }
-        let ids = Ids {
-            series_next: fields.u32()?,
-            source_next: fields.u32()?,
-            layout_next: fields.u32()?,
-        };
+        let ids = NextIds { series: fields.u32()?, source: fields.u32()?, layout: fields.u32()? };
         Some(Self {
             ids,
             segment: fields.u64()?,

@@ -7,7 +7,7 @@ use narthex_model::{Labels, Timestamp};
 use super::frame::{self, Kind, Place};
 use super::player::{Played, Player, Replay};
 use super::scan::Found;
-use super::{Definitions, Ids, Wal};
+use super::{Definitions, NextIds, Wal};
 use crate::cursor::Cursors;
 use crate::fs::{Fs, SimFs};
 use crate::{LayoutRef, Row, RowBuf, RowSeq, SeriesRef, SourceRef};
@@ -30,8 +30,8 @@ fn examples(word: &str) -> Vec<(String, Vec<u8>)> {
 struct Silent;
 
 impl Replay for Silent {
-    fn ids(&mut self, ids: Ids) {
-        assert_eq!(ids, Ids { series_next: 5, source_next: 2, layout_next: 3 });
+    fn ids(&mut self, ids: NextIds) {
+        assert_eq!(ids, NextIds { series: 5, source: 2, layout: 3 });
     }
     fn series(&mut self, series: SeriesRef, labels: Labels) {
         assert_eq!(labels.metric_name(), if series.get() == 5 { "up" } else { "temp" });
@@ -55,7 +55,7 @@ fn example_log() -> SimFs {
     let fs = SimFs::new(1);
     let arc: Arc<dyn Fs> = Arc::new(fs.clone());
     let mut wal = Wal::open(arc, 1 << 20, RowSeq(0), &mut Silent).unwrap();
-    let ids = Ids { series_next: 5, source_next: 2, layout_next: 3 };
+    let ids = NextIds { series: 5, source: 2, layout: 3 };
     wal.roll(ids, &mut |_: &mut Definitions| {}).unwrap();
     for (number, name) in [(5, "up"), (6, "temp")] {
         let labels = Labels::from_pairs([("__name__", name), ("job", "node")]);

@@ -15,7 +15,7 @@ use crate::{Error, RowSeq};
 
 /// Syncs, shortens and reads the log while the writer goes on. Clones stand for the same log.
 #[derive(Clone, Debug)]
-pub struct WalHandle {
+pub(crate) struct WalHandle {
     shared: Arc<Shared>,
 }
 
@@ -60,7 +60,7 @@ impl WalHandle {
     ///
     /// After an error the rows since the last good sync may be lost with the power; the next row
     /// goes to a new segment.
-    pub fn sync(&self) -> Result<(), Error> {
+    pub(crate) fn sync(&self) -> Result<(), Error> {
         if self.shared.sync_failed.load(Ordering::Acquire) {
             // A second try could succeed without having written anything: the writer has to write
             // the rows again first, with the next one.
@@ -96,7 +96,7 @@ impl WalHandle {
     /// Removes the segments that hold only rows before `seq` which no cursor waits for: those up
     /// to `cursor` are passed. Segments that a cursor waits for go too, oldest first, while the
     /// log takes more than `bytes_max`; their rows are counted as lost. Returns how many went.
-    pub fn truncate_before(
+    pub(crate) fn truncate_before(
         &self,
         seq: RowSeq,
         cursor: Option<RowSeq>,
@@ -138,37 +138,37 @@ impl WalHandle {
     }
 
     /// A reader of the rows that follow `seq`, in order.
-    pub fn rows_after(&self, seq: RowSeq) -> RowReader {
+    pub(crate) fn rows_after(&self, seq: RowSeq) -> RowReader {
         RowReader::new(Arc::clone(&self.shared), seq)
     }
 
     /// The last row that is in the log; 0 when there never was one.
-    pub fn last_seq(&self) -> RowSeq {
+    pub(crate) fn last_seq(&self) -> RowSeq {
         RowSeq(self.shared.inner.lock().seq_next.0.saturating_sub(1))
     }
 
     /// Whether a sync has failed whose rows were not written again yet.
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.shared.sync_failed.load(Ordering::Acquire)
     }
 
     /// All rows before this one are durable.
-    pub fn synced_before(&self) -> RowSeq {
+    pub(crate) fn synced_before(&self) -> RowSeq {
         self.shared.inner.lock().seq_synced
     }
 
     /// No row before this one is in the log.
-    pub fn first_seq(&self) -> RowSeq {
+    pub(crate) fn first_seq(&self) -> RowSeq {
         self.shared.inner.lock().segments.front().map_or(RowSeq(1), |segment| segment.seq_first)
     }
 
     /// Bytes of all segments.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.shared.inner.lock().bytes()
     }
 
     /// The figures of the log. The time spent in syncs is for the caller to measure.
-    pub fn stats(&self) -> WalStats {
+    pub(crate) fn stats(&self) -> WalStats {
         let inner = self.shared.inner.lock();
         WalStats {
             bytes: inner.bytes(),

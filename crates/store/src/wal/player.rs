@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use narthex_model::{Hashing, Labels, Timestamp};
 
 use super::decode::Decoder;
-use super::definition::{self, Head, Ids};
+use super::definition::{self, Head, NextIds};
 use super::encode::Against;
 use super::frame::{BASE, FULL, Kind};
 use super::scan::Found;
@@ -17,9 +17,9 @@ use crate::{LayoutRef, RowBuf, RowSeq, SeriesRef, SourceRef};
 /// Every segment begins with the definitions that were in use, so a definition can come again;
 /// columns come once only. A series that columns name may be unknown when both copies of its
 /// definition were damaged.
-pub trait Replay {
+pub(crate) trait Replay {
     /// Numbers below these were given out.
-    fn ids(&mut self, ids: Ids);
+    fn ids(&mut self, ids: NextIds);
     /// A series has these labels.
     fn series(&mut self, series: SeriesRef, labels: Labels);
     /// A layout belongs to this source.

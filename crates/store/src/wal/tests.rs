@@ -11,7 +11,7 @@ use crate::{Column, RowBuf};
 /// All that a log holds, as its replay tells it.
 #[derive(Debug, Default, PartialEq)]
 struct Told {
-    ids: Ids,
+    ids: NextIds,
     series: BTreeMap<u32, Labels>,
     layouts: BTreeMap<u32, (u32, Vec<u32>)>,
     rows: Vec<ToldRow>,
@@ -39,7 +39,7 @@ impl ToldRow {
 }
 
 impl Replay for Told {
-    fn ids(&mut self, ids: Ids) {
+    fn ids(&mut self, ids: NextIds) {
         self.ids = ids;
     }
 
@@ -121,7 +121,7 @@ impl Bench {
 
     fn roll(&mut self) {
         let (series_of, layouts) = (&self.told.series, &self.told.layouts);
-        let ids = Ids { series_next: 9, source_next: 8, layout_next: 7 };
+        let ids = NextIds { series: 9, source: 8, layout: 7 };
         self.told.ids = ids;
         self.wal
             .roll(ids, &mut |definitions| {
@@ -286,7 +286,7 @@ fn a_log_cut_anywhere_keeps_what_stands_before_the_cut() {
         rows_before = told.rows.len();
         assert_eq!(told.rows, bench.told.rows[..rows_before]);
         assert_eq!(wal.handle().stats().corruptions, 0);
-        wal.roll(Ids::default(), &mut |_| {}).unwrap();
+        wal.roll(NextIds::default(), &mut |_| {}).unwrap();
         assert!(wal.seq_next > RowSeq(40) || rows_before == 0);
     }
     assert_eq!(rows_before, 40);
@@ -358,7 +358,7 @@ fn every_failing_call_is_survived() {
             let values: Vec<f64> = (0..5).map(|column| value(column, turn)).collect();
             if bench.wal.wants_roll() {
                 let told = &bench.told;
-                let defined = bench.wal.roll(Ids::default(), &mut |definitions| {
+                let defined = bench.wal.roll(NextIds::default(), &mut |definitions| {
                     for (&number, labels) in &told.series {
                         definitions.series(series(number), labels);
                     }
@@ -396,7 +396,7 @@ fn run_until_stopped(fs: &SimFs) -> Option<(Vec<ToldRow>, usize)> {
     for turn in 0..40 {
         if bench.wal.wants_roll() {
             let refs: Vec<SeriesRef> = (1..=5).map(series).collect();
-            let begun = bench.wal.roll(Ids::default(), &mut |definitions| {
+            let begun = bench.wal.roll(NextIds::default(), &mut |definitions| {
                 for &it in &refs {
                     definitions.series(it, &labels(it.get()));
                 }

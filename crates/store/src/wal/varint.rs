@@ -4,6 +4,8 @@
 //! lowest zero. So the length is known from one byte, and neither side loops. A number of up to
 //! 56 bits takes one byte for each 7 bits; a larger one is a byte of ones and then 8 bytes.
 
+pub(super) use crate::codec::wire::{unzigzag, zigzag};
+
 /// The most bytes a number takes.
 pub(super) const VARINT_BYTES_MAX: usize = 9;
 
@@ -30,18 +32,6 @@ pub(super) fn push(out: &mut Vec<u8>, value: u64) {
     let mut bytes = [0; VARINT_BYTES_MAX];
     let len = put(&mut bytes, 0, value);
     out.extend_from_slice(bytes.get(..len).unwrap_or_default());
-}
-
-/// Small numbers of either sign as small numbers.
-#[inline]
-pub(super) const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
-}
-
-/// The inverse of [`zigzag`].
-#[inline]
-pub(super) const fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }
 
 /// Takes fields off the front of untrusted bytes; `None` when they do not suffice.

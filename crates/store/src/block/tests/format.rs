@@ -1,7 +1,7 @@
 //! The examples of `FORMAT.md` are what the code writes, and the code reads them.
 
 use super::*;
-use crate::codec::{Effort, column};
+use crate::codec::column;
 
 const DOCUMENT: &str = include_str!("../../../FORMAT.md");
 
@@ -34,7 +34,7 @@ fn blobs_are_as_documented() {
         let values: Vec<f64> = values.split_whitespace().map(value).collect();
         let bits: Vec<u64> = values.iter().map(|v| v.to_bits()).collect();
         let mut blob = Vec::new();
-        column::encode(&values, Effort::Best, &mut blob);
+        column::encode_best(&values, &mut blob);
         assert_eq!(format!("{blob:02x?}"), format!("{:02x?}", hex(bytes)), "{line}");
         let mut back = Vec::new();
         column::decode(&hex(bytes), values.len(), &mut back).unwrap();
@@ -133,7 +133,7 @@ fn print_documented_block() {
     ];
     for values in examples {
         let mut blob = Vec::new();
-        column::encode(values, Effort::Best, &mut blob);
+        column::encode_best(values, &mut blob);
         let text: Vec<String> = blob.iter().map(|byte| format!("{byte:02x}")).collect();
         println!("{} | {values:?}", text.join(" "));
     }

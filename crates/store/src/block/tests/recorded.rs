@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use super::*;
-use crate::codec::{Effort, column};
+use crate::codec::column;
 
 /// Columns of values in text order, and the decimals that each was written with at most.
 struct Recording {
@@ -143,10 +143,10 @@ fn measure(name: &str, recording: &Recording, rows: usize) {
         assert_eq!(got, want);
     }
     let (decode, _) = timed(samples, || {
-        let mut out = Samples::default();
+        let (mut out, mut scratch) = (Samples::default(), Scratch::default());
         for found in &found {
             out.clear();
-            block.read(found.index, TimeRange::ALL, &mut out);
+            block.read_with(found.index, TimeRange::ALL, &mut scratch, &mut out);
         }
         out.times.len()
     });
@@ -184,7 +184,7 @@ fn encode_fast(recording: &Recording, rows: usize) -> usize {
     let mut out = Vec::with_capacity(1 << 22);
     for column in &recording.columns {
         for chunk in column[..rows].chunks(32) {
-            column::encode(chunk, Effort::Fast, &mut out);
+            column::encode_fast(chunk, &mut out);
         }
     }
     out.len()
@@ -195,7 +195,7 @@ fn encode_fast_apart(recording: &Recording, rows: usize) -> Vec<(usize, Vec<u8>)
     chunks
         .map(|chunk| {
             let mut blob = Vec::new();
-            column::encode(chunk, Effort::Fast, &mut blob);
+            column::encode_fast(chunk, &mut blob);
             (chunk.len(), blob)
         })
         .collect()
