@@ -119,18 +119,6 @@ impl Pattern {
         }
     }
 
-    /// Whether the pattern matches every string (`.*`).
-    pub fn matches_everything(&self) -> bool {
-        matches!(&self.0.shape, Shape::Affix { prefix, gap_bytes_min: 0, suffix }
-            if prefix.is_empty() && suffix.is_empty())
-    }
-
-    /// Whether the pattern matches every string but the empty one (`.+`).
-    pub fn matches_all_but_empty(&self) -> bool {
-        matches!(&self.0.shape, Shape::Affix { prefix, gap_bytes_min: 1, suffix }
-            if prefix.is_empty() && suffix.is_empty())
-    }
-
     /// Whether the whole of `value` matches.
     pub fn matches(&self, value: &str) -> bool {
         match &self.0.shape {

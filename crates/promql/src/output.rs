@@ -17,19 +17,6 @@ pub struct Output {
     pub stats: Stats,
 }
 
-impl Output {
-    /// Keeps `max` warnings and as many infos, and says how many were left out, as the API does.
-    pub fn limit_notes(&mut self, max: usize) {
-        for (notes, kind) in [(&mut self.warnings, "warning"), (&mut self.infos, "info")] {
-            let omitted = notes.len().saturating_sub(max);
-            if omitted > 0 {
-                notes.truncate(max);
-                notes.push(format!("{omitted} more {kind} annotations omitted"));
-            }
-        }
-    }
-}
-
 /// What a query took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

@@ -6,7 +6,7 @@
 //! byte costs one piece, is noticed before anything computed from it is served, and the rest
 //! serves. Nothing of the index is copied to memory: it is read from the map.
 //!
-//! [`Writer`] makes a block, column by column; [`Block`] reads it; [`merge`] joins blocks of
+//! [`Writer`] makes a block, column by column; [`Block`] reads it; [`merge()`] joins blocks of
 //! adjacent windows. `FORMAT.md` draws the bytes.
 
 mod chunk;
