@@ -28,6 +28,8 @@ pub(crate) struct Conn {
 #[derive(Debug)]
 pub(crate) struct RawHead {
     pub(crate) status: StatusCode,
+    /// The reason phrase, where it is not the status' usual one.
+    pub(crate) reason: Option<Box<str>>,
     pub(crate) headers: HeaderMap,
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
@@ -329,6 +331,8 @@ fn parse_head(buffer: &[u8], bodiless: bool) -> Result<Option<RawHead>, Failure>
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or_else(|| malformed(buffer, httparse::Error::Status))?;
+    let reason = response.reason.filter(|&reason| Some(reason) != status.canonical_reason());
+    let reason = reason.map(Box::from);
     // One allocation holds all values.
     let text = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
     let mut headers = HeaderMap::with_capacity(response.headers.len());
@@ -358,7 +362,8 @@ fn parse_head(buffer: &[u8], bodiless: bool) -> Result<Option<RawHead>, Failure>
     // Two ways to say where the body ends are one too many to trust what follows it.
     let doubtful =
         framing == Framing::Chunked && headers.contains_key(http::header::CONTENT_LENGTH);
-    Ok(Some(RawHead { status, headers, framing, keep_alive: keep_alive && !doubtful, len }))
+    let keep_alive = keep_alive && !doubtful;
+    Ok(Some(RawHead { status, reason, headers, framing, keep_alive, len }))
 }
 
 fn framing_of(headers: &HeaderMap) -> Result<Framing, Failure> {

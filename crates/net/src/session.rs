@@ -53,11 +53,16 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Compressions that are not read, and were not asked for.
+const COMPRESSIONS: [&[u8]; 5] = [b"br", b"compress", b"deflate", b"x-compress", b"zstd"];
+
 /// What an answer says before its body.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The status.
     pub status: StatusCode,
+    /// What the server says of the status, where that is not the usual phrase.
+    pub reason: Option<Box<str>>,
     /// The headers, as they came.
     pub headers: HeaderMap,
     /// Bytes of the body on the wire, before decompression.
@@ -65,6 +70,15 @@ pub struct Head {
     /// Whether the end of the body was marked, by a length or a last chunk; if not, a body that
     /// was cut short looks like a whole one.
     pub delimited: bool,
+}
+
+impl Head {
+    /// The status as the server put it: `404 Not Found`.
+    pub fn status_text(&self) -> String {
+        let usual = || self.status.canonical_reason().unwrap_or("");
+        let reason = self.reason.as_deref().unwrap_or_else(usual);
+        format!("{} {reason}", self.status.as_u16()).trim_end().to_owned()
+    }
 }
 
 /// A conversation with one target or receiver, over one kept-alive connection that it owns.
@@ -203,13 +217,16 @@ impl Session {
                 body.clear();
                 gunzip(&self.wire, body, request.body_bytes_max)?;
             }
-            Some(other) => {
+            Some(other) if COMPRESSIONS.iter().any(|one| other.eq_ignore_ascii_case(one)) => {
                 let name = String::from_utf8_lossy(other).into_owned();
                 let text = format!("unsupported content encoding {name:?}");
                 return Err(Error::Body(Failure::Decode(text)));
             }
+            // Some servers put a charset here; the body is what it is.
+            Some(_) => {}
         }
-        Ok(Head { status: raw.status, headers: raw.headers, wire_bytes, delimited })
+        let RawHead { status, reason, headers, .. } = raw;
+        Ok(Head { status, reason, headers, wire_bytes, delimited })
     }
 
     /// Gets the head of the answer to one hop, reconnecting once if an idle connection turns out

@@ -28,8 +28,9 @@ const DEAD_COLUMNS_MIN: usize = 64;
 /// After so many scrapes without a new series the look-up table from series to column is dropped.
 const INDEX_IDLE_SCRAPES_MAX: u8 = 8;
 
-/// A series that was missing from this many bodies counts as added when it comes again.
-const ADDED_AFTER_BODIES: u32 = 3;
+/// A sample whose own timestamp is further behind the scrape is refused: receivers would refuse
+/// it as well.
+const LAG_MS_MAX: i64 = 3_600_000;
 
 /// No column yet: the slot only ever came with timestamps, or lost its column to another slot.
 const NO_COLUMN: u32 = u32::MAX;
@@ -128,12 +129,7 @@ pub struct Cycle {
     index_idle: u8,
     /// Slots of the current body that relabelling dropped.
     dropped_live: u32,
-    /// Slots that left lately, with the number of the body that lacked them first. A series that
-    /// is back within [`ADDED_AFTER_BODIES`] does not count as added, as Prometheus has it.
-    left: Vec<(Slot, u32)>,
-    /// Bodies that could be read so far.
-    bodies: u32,
-    /// The stencil was told to forget: that a known slot appears tells nothing.
+    /// The last scrape failed or brought nothing: that a known slot appears tells nothing.
     forgotten: bool,
     timed: Timed,
     scratch: LabelsBuilder,
@@ -159,8 +155,6 @@ impl Cycle {
             index: None,
             index_idle: 0,
             dropped_live: 0,
-            left: Vec::new(),
-            bodies: 0,
             forgotten: false,
             timed: Timed::default(),
             scratch: LabelsBuilder::default(),
@@ -315,7 +309,6 @@ impl Cycle {
         self.aliases.clear();
         self.index = None;
         self.dropped_live = 0;
-        self.left.clear();
     }
 
     /// Makes the layout, if there is none, with the report's columns first.
@@ -356,10 +349,12 @@ impl Cycle {
         report.scraped = fit.samples;
         report.post_relabel = fit.samples;
         let added = self.meet_newcomers(writer)?;
+        self.forgotten = fit.samples == 0;
         self.count_dropped();
         report.post_relabel = fit.samples.saturating_sub(self.dropped_live);
         let limit = self.config.sample_limit;
-        if limit > 0 && u64::from(report.post_relabel) > limit {
+        // A line that comes twice counts once here, though not in the report.
+        if limit > 0 && u64::from(report.post_relabel.saturating_sub(fit.duplicates)) > limit {
             return Err(ScrapeError::SampleLimit);
         }
         report.added = added;
@@ -392,7 +387,8 @@ impl Cycle {
             Some(&Known::Series(series)) => Some(series),
             _ => None,
         };
-        self.timed.append(writer, source, &self.stencil, series, refused)
+        let oldest = at.plus_millis(-LAG_MS_MAX);
+        self.timed.append(writer, source, &self.stencil, oldest, series, refused)
     }
 
     /// Nothing of the scrape counts: all that was there ends.

@@ -8,7 +8,7 @@ use crate::resolve::ResolveError;
 pub enum ScrapeError {
     /// Connecting, asking or reading failed.
     #[error(transparent)]
-    Net(#[from] narthex_net::Error),
+    Net(narthex_net::Error),
     /// The target answered with another status than 200.
     #[error("server returned HTTP status {0}")]
     Status(String),
@@ -41,6 +41,15 @@ pub enum ScrapeError {
     /// The store failed; this is no fault of the target.
     #[error(transparent)]
     Store(#[from] narthex_store::Error),
+}
+
+impl From<narthex_net::Error> for ScrapeError {
+    fn from(error: narthex_net::Error) -> Self {
+        match error.is_body_limit() {
+            true => Self::BodyTooLarge,
+            false => Self::Net(error),
+        }
+    }
 }
 
 impl ScrapeError {

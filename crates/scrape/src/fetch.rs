@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use narthex_config::ScrapeConfig;
+use narthex_config::global::EscapingScheme;
 use narthex_config::scrape::ScrapeProtocol;
 use narthex_expo::Format;
 use narthex_model::number::GoQuoted;
@@ -20,10 +21,11 @@ pub(crate) fn headers(
     timeout: std::time::Duration,
     user_agent: &str,
 ) -> Vec<(HeaderName, HeaderValue)> {
+    let escaping = config.metric_name_escaping_scheme.map_or("allow-utf-8", EscapingScheme::as_str);
     let encoding = if config.enable_compression { "gzip" } else { "identity" };
     let timeout = narthex_model::number::PlainFloat(timeout.as_secs_f64()).to_string();
     [
-        ("accept", accept(&config.scrape_protocols)),
+        ("accept", accept(&config.scrape_protocols, escaping)),
         ("accept-encoding", encoding.to_owned()),
         ("user-agent", user_agent.to_owned()),
         ("x-prometheus-scrape-timeout-seconds", timeout),
@@ -36,22 +38,28 @@ pub(crate) fn headers(
 }
 
 /// One media type for each protocol, the first preferred.
-fn accept(protocols: &[ScrapeProtocol]) -> String {
+fn accept(protocols: &[ScrapeProtocol], escaping: &str) -> String {
     const HIGHEST: usize = 6;
     let mut text = String::new();
     let mut quality = HIGHEST;
     for protocol in protocols {
-        let media_type = match protocol {
-            ScrapeProtocol::PrometheusText0_0_4 => "text/plain;version=0.0.4",
-            ScrapeProtocol::PrometheusText1_0_0 => "text/plain;version=1.0.0;escaping=allow-utf-8",
-            ScrapeProtocol::OpenMetricsText0_0_1 => "application/openmetrics-text;version=0.0.1",
+        let (media_type, escaped) = match protocol {
+            ScrapeProtocol::PrometheusText0_0_4 => ("text/plain;version=0.0.4", false),
+            ScrapeProtocol::PrometheusText1_0_0 => ("text/plain;version=1.0.0", true),
+            ScrapeProtocol::OpenMetricsText0_0_1 => {
+                ("application/openmetrics-text;version=0.0.1", false)
+            }
             ScrapeProtocol::OpenMetricsText1_0_0 => {
-                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8"
+                ("application/openmetrics-text;version=1.0.0", true)
             }
             // The binary format is not read, so it is not asked for.
             ScrapeProtocol::PrometheusProto => continue,
         };
-        let _ = write!(text, "{media_type};q=0.{quality},");
+        text.push_str(media_type);
+        if escaped {
+            let _ = write!(text, ";escaping={escaping}");
+        }
+        let _ = write!(text, ";q=0.{quality},");
         quality = quality.saturating_sub(1).max(1);
     }
     let _ = write!(text, "*/*;q=0.{quality}");
@@ -108,18 +116,20 @@ mod tests {
         use ScrapeProtocol::{
             OpenMetricsText0_0_1, OpenMetricsText1_0_0, PrometheusText0_0_4, PrometheusText1_0_0,
         };
-        let default = accept(&[
-            OpenMetricsText1_0_0,
-            OpenMetricsText0_0_1,
-            PrometheusText1_0_0,
-            PrometheusText0_0_4,
-        ]);
+        let default = accept(
+            &[OpenMetricsText1_0_0, OpenMetricsText0_0_1, PrometheusText1_0_0, PrometheusText0_0_4],
+            "allow-utf-8",
+        );
         assert_eq!(
             default,
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,\
              text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
              text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        );
+        assert_eq!(
+            accept(&[PrometheusText1_0_0], "underscores"),
+            "text/plain;version=1.0.0;escaping=underscores;q=0.6,*/*;q=0.5"
         );
     }
 

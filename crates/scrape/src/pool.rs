@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::counters::Summary;
 use crate::cycle::Cycle;
 use crate::manager::Shared;
-use crate::target::{Fate, Identity, Target, public_url};
+use crate::target::{Fate, Identity, Target};
 use crate::task::{Health, Order, Plan, Task};
 
 /// What the API shows of a pool.
@@ -213,7 +213,7 @@ impl Pool {
             .map(|running| TargetView {
                 discovered: running.target.discovered.clone(),
                 labels: running.target.labels.clone(),
-                url: public_url(&running.target.url),
+                url: running.target.public_url(),
                 health: running.health.lock().clone(),
                 interval: running.target.interval,
                 timeout: running.target.timeout,

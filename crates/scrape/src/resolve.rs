@@ -26,7 +26,8 @@ pub enum ResolveError {
     },
     /// A label's name or value is longer than its limit.
     #[error(
-        "{limit_name} exceeded (metric: {metric}, label name: {label}, length: {length}, limit: {limit})"
+        "{limit_name} exceeded (metric: {metric}, label name: {label}, {shown}length: {length}, \
+         limit: {limit})"
     )]
     TooLong {
         /// `label_name_length_limit` or `label_value_length_limit`.
@@ -35,6 +36,8 @@ pub enum ResolveError {
         metric: String,
         /// The label's name, cut to 50 bytes.
         label: String,
+        /// `value: ` and the value, cut to 50 bytes, when that is what is too long.
+        shown: String,
         /// Bytes it has.
         length: usize,
         /// Bytes it may have.
@@ -107,11 +110,22 @@ fn check_limits(config: &ScrapeConfig, labels: &LabelsBuilder) -> Result<(), Res
     for (label, value) in labels.iter() {
         for (limit_name, length, limit) in [
             ("label_name_length_limit", label.len(), name_limit),
-            ("label_value_length_limit", value.len(), value_limit),
+            (VALUE_LIMIT, value.len(), value_limit),
         ] {
             if length > limit {
                 let (metric, label) = (cut(name), cut(label));
-                return Err(ResolveError::TooLong { limit_name, metric, label, length, limit });
+                let shown = match limit_name {
+                    VALUE_LIMIT => format!("value: {}, ", GoQuoted(cut_at(value))),
+                    _ => String::new(),
+                };
+                return Err(ResolveError::TooLong {
+                    limit_name,
+                    metric,
+                    label,
+                    shown,
+                    length,
+                    limit,
+                });
             }
         }
     }
@@ -131,6 +145,8 @@ fn check_legacy_names(name: &str, labels: &LabelsBuilder) -> Result<(), ResolveE
     }
 }
 
+const VALUE_LIMIT: &str = "label_value_length_limit";
+
 /// In the file 0 means no limit.
 fn as_limit(configured: u64) -> usize {
     match configured {
@@ -140,13 +156,17 @@ fn as_limit(configured: u64) -> usize {
 }
 
 fn cut(text: &str) -> String {
+    let quoted = GoQuoted(cut_at(text)).to_string();
+    quoted.trim_matches('"').to_owned()
+}
+
+fn cut_at(text: &str) -> &str {
     const SHOWN_BYTES_MAX: usize = 50;
     let mut end = text.len().min(SHOWN_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let quoted = GoQuoted(text.get(..end).unwrap_or("")).to_string();
-    quoted.trim_matches('"').to_owned()
+    text.get(..end).unwrap_or("")
 }
 
 /// A series that narthex itself writes for a target: the target's labels and a name.

@@ -8,7 +8,7 @@ use narthex_config::ScrapeConfig;
 use narthex_model::relabel;
 use narthex_model::time::{format_duration, parse_duration};
 use narthex_model::{Labels, LabelsBuilder};
-use url::Url;
+use url::{Position, Url};
 use xxhash_rust::xxh3::xxh3_64;
 
 const ADDRESS: &str = "__address__";
@@ -28,6 +28,8 @@ pub struct Target {
     pub labels: Labels,
     /// Where to ask.
     pub url: Url,
+    /// The address names the port that the scheme has anyway; `url` has lost it then.
+    pub names_default_port: bool,
     /// How often, after relabelling of `__scrape_interval__`.
     pub interval: Duration,
     /// How long one scrape may take, body included; at most `interval`.
@@ -58,7 +60,7 @@ pub enum TargetError {
     /// The address is no `host` or `host:port`.
     #[error("{} is not a valid hostname", narthex_model::number::GoQuoted(.0))]
     Address(String),
-    /// The scheme is neither `http` nor `https`, or the parts make no URL.
+    /// The parts make no URL.
     #[error("invalid target url: {0}")]
     Url(String),
     /// `__scrape_interval__` or `__scrape_timeout__` is not a positive duration.
@@ -80,6 +82,22 @@ pub enum TargetError {
 }
 
 impl Target {
+    /// The URL as it may be shown: a password becomes `xxxxx`, as Go's `URL.Redacted` has it, and
+    /// the scheme's own port is there if the address names it.
+    pub fn public_url(&self) -> String {
+        let mut url = self.url.clone();
+        if url.password().is_some() && url.set_password(Some("xxxxx")).is_err() {
+            return String::new();
+        }
+        match self.names_default_port.then(|| url.port_or_known_default()).flatten() {
+            Some(port) => {
+                let (before, after) = (&url[..Position::AfterHost], &url[Position::AfterHost..]);
+                format!("{before}:{port}{after}")
+            }
+            None => url.to_string(),
+        }
+    }
+
     /// Makes of one discovered label set what `config` says of it.
     pub fn from_discovered(config: &ScrapeConfig, labels: &Labels) -> Result<Fate, TargetError> {
         let mut builder = LabelsBuilder::from_labels(labels);
@@ -124,28 +142,23 @@ impl Target {
             return Err(TargetError::TimeoutOverInterval { timeout, interval });
         }
         let url = target_url(config, builder, &address)?;
+        let port = address.rsplit_once(':').map_or("", |(_, port)| port);
+        let names_default_port =
+            url.port().is_none() && port.parse().ok() == url.port_or_known_default();
         builder.retain(|name, _| !name.starts_with(META_PREFIX));
         set_default(builder, "instance", &address);
         let identity = identity(&builder.build(), &url);
         builder.retain(|name, _| !name.starts_with("__"));
-        Ok(Self { discovered, labels: builder.build(), url, interval, timeout, identity })
+        let labels = builder.build();
+        Ok(Self { discovered, labels, url, names_default_port, interval, timeout, identity })
     }
 }
 
 impl fmt::Display for Target {
     /// The URL without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&public_url(&self.url))
+        f.write_str(&self.public_url())
     }
-}
-
-/// The URL as it may be shown: a password becomes `xxxxx`, as Go's `URL.Redacted` has it.
-pub(crate) fn public_url(url: &Url) -> String {
-    let mut url = url.clone();
-    if url.password().is_some() && url.set_password(Some("xxxxx")).is_err() {
-        return String::new();
-    }
-    url.to_string()
 }
 
 fn set_default(builder: &mut LabelsBuilder, name: &str, value: &str) {
@@ -171,9 +184,6 @@ fn target_url(
     address: &str,
 ) -> Result<Url, TargetError> {
     let scheme = builder.get(SCHEME).unwrap_or("");
-    if scheme != "http" && scheme != "https" {
-        return Err(TargetError::Url(format!("unsupported scheme {scheme:?}")));
-    }
     let mut url = Url::parse(&format!("{scheme}://{address}"))
         .map_err(|e| TargetError::Url(format!("{address}: {e}")))?;
     url.set_path(builder.get(METRICS_PATH).unwrap_or(""));
@@ -214,5 +224,43 @@ impl Identity {
     pub fn offset_ms(self, interval: Duration, seed: u64) -> u64 {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         (self.0 ^ seed) % interval_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use narthex_config::Config;
+
+    use super::*;
+
+    fn target(scheme: &str, address: &str) -> Result<Fate, TargetError> {
+        let text = format!("scrape_configs: [{{job_name: j, scheme: {scheme}}}]");
+        let config = Config::parse(&text, "test.yml").expect("a valid configuration");
+        let labels = Labels::from_pairs([(ADDRESS, address)]);
+        Target::from_discovered(config.scrape_configs.first().expect("one job"), &labels)
+    }
+
+    fn shown(scheme: &str, address: &str) -> String {
+        match target(scheme, address) {
+            Ok(Fate::Active(target)) => target.public_url(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_url_shows_the_port_that_the_address_names() {
+        assert_eq!(shown("http", "h:80"), "http://h:80/metrics");
+        assert_eq!(shown("http", "h"), "http://h/metrics");
+        assert_eq!(shown("https", "h:443"), "https://h:443/metrics");
+        assert_eq!(shown("https", "h:80"), "https://h:80/metrics");
+        assert_eq!(shown("http", "[::1]:80"), "http://[::1]:80/metrics");
+        assert_eq!(shown("http", "[::1]"), "http://[::1]/metrics");
+    }
+
+    #[test]
+    fn a_target_needs_an_address() {
+        assert_eq!(target("http", "").map(|_| ()), Err(TargetError::NoAddress));
+        let bad = TargetError::Address("a/b".to_owned());
+        assert_eq!(target("http", "a/b").map(|_| ()), Err(bad));
     }
 }

@@ -167,7 +167,8 @@ impl Task {
         let config = &self.plan.config;
         let body_bytes_max = match usize::try_from(config.body_size_limit) {
             Ok(0) => fetch::BODY_BYTES_MAX,
-            Ok(limit) => limit,
+            // A body that reaches the limit is over it, as Prometheus counts.
+            Ok(limit) => limit - 1,
             Err(_) => usize::MAX,
         };
         let request = Request {
@@ -179,9 +180,7 @@ impl Task {
         };
         let head = self.session.send(&request, body).await?;
         if head.status.as_u16() != 200 {
-            let reason = head.status.canonical_reason().unwrap_or("");
-            let status = format!("{} {reason}", head.status.as_u16());
-            return Err(ScrapeError::Status(status.trim_end().to_owned()));
+            return Err(ScrapeError::Status(head.status_text()));
         }
         let content_type = head.headers.get("content-type").and_then(|v| v.to_str().ok());
         fetch::format(content_type, config.fallback_scrape_protocol)

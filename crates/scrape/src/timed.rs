@@ -62,16 +62,17 @@ impl Timed {
     }
 
     /// Appends this scrape's samples with timestamps, a row per group. `series` tells a slot's
-    /// series, `None` when the slot is not stored.
+    /// series, `None` when the slot is not stored. What is before `oldest` is refused.
     pub(crate) fn append(
         &mut self,
         writer: &mut Writer,
         source: SourceRef,
         stencil: &Stencil,
+        oldest: Timestamp,
         series: impl Fn(Slot) -> Option<SeriesRef>,
         refused: &mut Refused,
     ) -> Result<(), Error> {
-        let homeless = self.sort_in(stencil, &series, refused);
+        let homeless = self.sort_in(stencil, oldest, &series, refused);
         self.house(writer, source, homeless)?;
         for group in &mut self.groups {
             group.append(writer, stencil.values(), refused)?;
@@ -147,6 +148,7 @@ impl Timed {
     fn sort_in(
         &mut self,
         stencil: &Stencil,
+        oldest: Timestamp,
         series: &impl Fn(Slot) -> Option<SeriesRef>,
         refused: &mut Refused,
     ) -> Vec<Homeless> {
@@ -159,6 +161,10 @@ impl Timed {
             let (Some(at), Some(series)) = (stencil.timestamp(slot), series(slot)) else {
                 continue;
             };
+            if at < oldest {
+                refused.out_of_bounds += 1;
+                continue;
+            }
             if !self.ended.is_empty() {
                 if self.ended.get(&slot).is_some_and(|ended| at <= *ended) {
                     refused.out_of_order += 1;

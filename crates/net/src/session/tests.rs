@@ -109,6 +109,22 @@ async fn reconnects_once_when_an_idle_connection_was_closed() {
 }
 
 #[tokio::test]
+async fn takes_a_strange_status_and_encoding_as_they_are() {
+    let memory = Arc::new(Memory::new());
+    let text = "HTTP/1.1 599 Odd Thing\r\nContent-Encoding: utf-8\r\nContent-Length: 1\r\n\r\nx";
+    serve(
+        memory.listen("a", 80),
+        vec![answer(text), answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")],
+    );
+    let mut session = session(&memory, "http://a/");
+    let mut body = Vec::new();
+    let head = get(&mut session, &mut body).await.unwrap();
+    assert_eq!((head.status_text().as_str(), body.as_slice()), ("599 Odd Thing", &b"x"[..]));
+    let head = get(&mut session, &mut body).await.unwrap();
+    assert_eq!((head.status_text().as_str(), head.reason), ("404 Not Found", None));
+}
+
+#[tokio::test]
 async fn refuses_what_it_should() {
     for (text, want) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nclo", "unexpected EOF"),

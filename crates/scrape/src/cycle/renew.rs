@@ -92,13 +92,6 @@ impl Cycle {
             *owner = renamed(owner).unwrap_or(NO_SLOT);
         }
         self.aliases = self.aliases.iter().filter_map(renamed).collect();
-        self.left.retain_mut(|(slot, _)| match renamed(slot) {
-            Some(new) => {
-                *slot = new;
-                true
-            }
-            None => false,
-        });
         self.timed.renumber(new_slots, count);
     }
 }

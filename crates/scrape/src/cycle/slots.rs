@@ -6,10 +6,7 @@ use narthex_expo::Slot;
 use narthex_model::{ABSENT, Hashing, is_absent};
 use narthex_store::{Error as StoreError, SeriesRef, Writer};
 
-use super::{
-    ADDED_AFTER_BODIES, ALIAS, Cycle, DROPPED, INDEX_IDLE_SCRAPES_MAX, Known, NO_COLUMN, NO_SLOT,
-    Refused,
-};
+use super::{ALIAS, Cycle, DROPPED, INDEX_IDLE_SCRAPES_MAX, Known, NO_COLUMN, NO_SLOT, Refused};
 use crate::columns::{Columns, column};
 use crate::error::ScrapeError;
 use crate::resolve::resolve;
@@ -22,7 +19,6 @@ impl Cycle {
         self.known.resize(slots, Known::Unseen);
         self.column_of.resize(slots, NO_COLUMN);
         let mut added = 0;
-        self.bodies = self.bodies.wrapping_add(1);
         let mut fresh: Vec<SeriesRef> = Vec::new();
         let base = self.columns.as_ref().map_or(0, Columns::len);
         for position in 0..self.stencil.appeared().len() {
@@ -47,26 +43,13 @@ impl Cycle {
                 }
                 continue;
             };
-            added += u32::from(before == Known::Unseen || self.counts_as_back(slot));
+            added += u32::from(before == Known::Unseen || !self.forgotten);
             if !self.stencil.is_timed(slot) || !self.config.honor_timestamps {
                 self.attach(slot, series, base, &mut fresh);
             }
         }
         self.add_columns(writer, &fresh)?;
-        self.note_who_left();
         Ok(added)
-    }
-
-    /// Whether a known slot that appears was away for long enough to be counted as added.
-    pub(super) fn counts_as_back(&self, slot: Slot) -> bool {
-        !self.forgotten && !self.left.iter().any(|&(left, _)| left == slot)
-    }
-
-    pub(super) fn note_who_left(&mut self) {
-        let now = self.bodies;
-        self.forgotten = false;
-        self.left.retain(|&(_, since)| now.wrapping_sub(since) + 1 < ADDED_AFTER_BODIES);
-        self.left.extend(self.stencil.vanished().iter().map(|&slot| (slot, now)));
     }
 
     pub(super) fn add_columns(

@@ -105,8 +105,13 @@ fn a_series_that_left_goes_stale_once() {
     bench.scrape("a 1\n");
     bench.scrape("a 1\nb 5\n");
     assert_eq!(bench.series("b"), [(1000, Some(2.0)), (2000, None), (4000, Some(5.0))]);
-    let added: Vec<_> = bench.series("scrape_series_added").iter().map(|s| s.1).collect();
-    assert_eq!(added, [Some(2.0), Some(0.0), Some(0.0), Some(0.0)], "back soon: not added");
+    bench.absorb(Err(ScrapeError::BodyTooLarge));
+    bench.scrape("a 1\nb 5\n");
+    bench.scrape("");
+    bench.scrape("a 1\nb 5\n");
+    let added: Vec<_> =
+        bench.series("scrape_series_added").iter().map(|s| s.1.unwrap_or(f64::NAN)).collect();
+    assert_eq!(added, [2.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], "only a body that lacks it counts");
 }
 
 #[test]
@@ -169,12 +174,35 @@ fn dropped_series_are_not_stored_nor_counted() {
 }
 
 #[test]
+fn a_line_that_comes_again_does_not_break_the_sample_limit() {
+    let mut bench = Bench::new("  sample_limit: 2\n");
+    bench.scrape("a 1\na 1\na 1\n");
+    let post = bench.series("scrape_samples_post_metric_relabeling");
+    assert_eq!(post, [(1000, Some(3.0))]);
+}
+
+#[test]
+fn what_lags_too_far_behind_is_refused() {
+    let mut bench = Bench::new("");
+    bench.at = Timestamp(10_000_000);
+    let outcome = bench.scrape("a 1 6400000\nb 1 6402000\nc 1\n");
+    assert_eq!(outcome.refused, Refused { out_of_bounds: 1, ..Refused::default() });
+    assert!(!bench.names().contains("a"), "{:?}", bench.names());
+    assert_eq!(bench.series("b"), [(6_402_000, Some(1.0))]);
+}
+
+#[test]
 fn label_limits_fail_the_scrape() {
     let mut bench = Bench::new("  label_limit: 3\n");
     let outcome = bench.absorb(Ok("a{x=\"1\"} 1\n"));
     let error = outcome.error.expect("too many labels").to_string();
     assert_eq!(error, "label_limit exceeded (metric: a, number of labels: 4, limit: 3)");
     bench.scrape("a 1\n");
+    let mut bench = Bench::new("  label_value_length_limit: 3\n");
+    let error = bench.absorb(Ok("a{x=\"1234\"} 1\n")).error.expect("too long").to_string();
+    let text = "label_value_length_limit exceeded (metric: a, label name: x, value: \"1234\", \
+                length: 4, limit: 3)";
+    assert_eq!(error, text);
 }
 
 #[test]
