@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::counters::Summary;
 use crate::cycle::Cycle;
 use crate::manager::Shared;
+use crate::schedule::Schedule;
 use crate::target::{Fate, Identity, Target};
 use crate::task::{Health, Order, Plan, Task};
 
@@ -131,9 +132,10 @@ impl Pool {
             });
             stays
         });
+        let targets = wanted.len();
         for (identity, target) in wanted {
             let running = &mut state.running;
-            running.entry(identity).or_insert_with(|| self.start(target, &plan));
+            running.entry(identity).or_insert_with(|| self.start(target, targets, &plan));
         }
         self.syncs.fetch_add(1, Relaxed);
         let took = self.shared.clock.monotonic().saturating_sub(start);
@@ -175,7 +177,9 @@ impl Pool {
         wanted
     }
 
-    fn start(&self, target: Target, plan: &Arc<Plan>) -> Running {
+    fn start(&self, target: Target, targets: usize, plan: &Arc<Plan>) -> Running {
+        let offset_ms = target.identity.offset_ms(target.interval, targets, self.shared.seed);
+        let schedule = Schedule::new(target.interval, offset_ms);
         let target = Arc::new(target);
         let health = Arc::new(Mutex::new(Health::default()));
         let cycle = Cycle::new(Arc::clone(&plan.config), target.labels.clone(), target.timeout);
@@ -185,6 +189,7 @@ impl Pool {
         let task = Task::new(
             Arc::clone(&self.shared),
             Arc::clone(&target),
+            schedule,
             Arc::clone(&cycle),
             Arc::clone(&health),
             receiver,

@@ -211,6 +211,12 @@ fn target_url(
     Ok(url)
 }
 
+/// About so many targets have their turn at the same time.
+const TARGETS_PER_TURN: usize = 4;
+
+/// An interval is cut into this many turns at least. A power of two above one.
+const TURNS_MIN: usize = 8;
+
 fn identity(labels: &Labels, url: &Url) -> Identity {
     let mut text = labels.as_encoded().to_owned();
     text.push('\0');
@@ -220,10 +226,69 @@ fn identity(labels: &Labels, url: &Url) -> Identity {
 
 impl Identity {
     /// Where in each interval the target's turn is, so that targets spread evenly and keep their
-    /// phase over restarts: milliseconds from the grid point, below `interval`.
-    pub fn offset_ms(self, interval: Duration, seed: u64) -> u64 {
+    /// phase over restarts: milliseconds from the grid point, below `interval`. `targets` is how
+    /// many share the interval: a few of them have their turn together.
+    ///
+    /// To wake up, with caches that others have filled meanwhile, costs more than to scrape. `seed`
+    /// moves all turns alike, so that jobs with the same interval share them too.
+    pub fn offset_ms(self, interval: Duration, targets: usize, seed: u64) -> u64 {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
-        (self.0 ^ seed) % interval_ms
+        let turns = (targets / TARGETS_PER_TURN).next_power_of_two().max(TURNS_MIN) as u64;
+        // With twice the turns, a target's turn is the same or half an old turn's length later.
+        let turn = self.0 >> (u64::BITS - turns.trailing_zeros());
+        let within = u128::from(interval_ms) * u128::from(turn) / u128::from(turns);
+        let within = u64::try_from(within).unwrap_or(0);
+        (seed % interval_ms + within) % interval_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(15);
+
+    /// Identities as they come: hashes.
+    fn identities(count: u64) -> impl Iterator<Item = Identity> {
+        (0..count).map(|n| Identity(xxh3_64(&n.to_le_bytes())))
+    }
+
+    #[test]
+    fn a_few_targets_share_a_turn() {
+        let mut at = std::collections::BTreeMap::new();
+        for identity in identities(1000) {
+            let offset_ms = identity.offset_ms(INTERVAL, 1000, 12_345);
+            assert!(offset_ms < 15_000);
+            *at.entry(offset_ms).or_insert(0) += 1;
+        }
+        assert!((200..=256).contains(&at.len()), "{} turns", at.len());
+        assert!(at.values().all(|&count| count < 16), "{at:?}");
+    }
+
+    #[test]
+    fn the_seed_moves_all_turns_alike() {
+        for identity in identities(20) {
+            let (one, other) =
+                (identity.offset_ms(INTERVAL, 20, 0), identity.offset_ms(INTERVAL, 20, 15_007));
+            assert_eq!(other, (one + 7) % 15_000);
+        }
+    }
+
+    #[test]
+    fn more_targets_move_a_turn_by_less_than_its_length() {
+        for identity in identities(100) {
+            let (few, many) =
+                (identity.offset_ms(INTERVAL, 4, 0), identity.offset_ms(INTERVAL, 60, 0));
+            assert!((few..few + 15_000 / TURNS_MIN as u64).contains(&many));
+        }
+    }
+
+    #[test]
+    fn short_intervals_and_many_targets() {
+        for identity in identities(100) {
+            assert_eq!(identity.offset_ms(Duration::ZERO, 1, u64::MAX), 0);
+            assert!(identity.offset_ms(Duration::from_millis(3), usize::MAX / 8, 1) < 3);
+        }
     }
 }
 

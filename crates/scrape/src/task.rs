@@ -74,14 +74,14 @@ impl Task {
     pub(crate) fn new(
         shared: Arc<Shared>,
         target: Arc<Target>,
+        schedule: Schedule,
         cycle: Arc<Mutex<Cycle>>,
         health: Arc<Mutex<Health>>,
         orders: watch::Receiver<Order>,
     ) -> Self {
         let plan = Arc::clone(&orders.borrow().plan);
-        let offset_ms = target.identity.offset_ms(target.interval, shared.seed);
         Self {
-            schedule: Schedule::new(target.interval, offset_ms),
+            schedule,
             session: plan.client.session(&target.url),
             headers: fetch::headers(&plan.config, target.timeout, &shared.user_agent),
             shutdown: shared.shutdown.clone(),
