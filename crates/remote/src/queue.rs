@@ -22,7 +22,7 @@ use crate::stats::{Counters, add};
 
 /// How often the store is asked for new rows. Waking seldom and sending several requests in a row
 /// costs less than waking for each row.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 
 /// A layout that had no row for this long is forgotten, and encoded anew when it has one.
 const LAYOUT_IDLE: Duration = Duration::from_secs(15 * 60);

@@ -16,7 +16,7 @@ use crate::retry::{Backoff, Verdict, judge};
 use crate::stats::add;
 
 /// How often the place in the rows is saved at most: each time is a write to disk.
-const SAVE_INTERVAL: Duration = Duration::from_secs(2);
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Largest answer that is read; its beginning is logged.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
