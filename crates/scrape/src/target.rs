@@ -244,9 +244,11 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use narthex_config::Config;
+
     use super::*;
 
-    const INTERVAL: Duration = Duration::from_secs(15);
+    const EVERY: Duration = Duration::from_secs(15);
 
     /// Identities as they come: hashes.
     fn identities(count: u64) -> impl Iterator<Item = Identity> {
@@ -257,7 +259,7 @@ mod tests {
     fn a_few_targets_share_a_turn() {
         let mut at = std::collections::BTreeMap::new();
         for identity in identities(1000) {
-            let offset_ms = identity.offset_ms(INTERVAL, 1000, 12_345);
+            let offset_ms = identity.offset_ms(EVERY, 1000, 12_345);
             assert!(offset_ms < 15_000);
             *at.entry(offset_ms).or_insert(0) += 1;
         }
@@ -269,7 +271,7 @@ mod tests {
     fn the_seed_moves_all_turns_alike() {
         for identity in identities(20) {
             let (one, other) =
-                (identity.offset_ms(INTERVAL, 20, 0), identity.offset_ms(INTERVAL, 20, 15_007));
+                (identity.offset_ms(EVERY, 20, 0), identity.offset_ms(EVERY, 20, 15_007));
             assert_eq!(other, (one + 7) % 15_000);
         }
     }
@@ -277,8 +279,7 @@ mod tests {
     #[test]
     fn more_targets_move_a_turn_by_less_than_its_length() {
         for identity in identities(100) {
-            let (few, many) =
-                (identity.offset_ms(INTERVAL, 4, 0), identity.offset_ms(INTERVAL, 60, 0));
+            let (few, many) = (identity.offset_ms(EVERY, 4, 0), identity.offset_ms(EVERY, 60, 0));
             assert!((few..few + 15_000 / TURNS_MIN as u64).contains(&many));
         }
     }
@@ -290,13 +291,6 @@ mod tests {
             assert!(identity.offset_ms(Duration::from_millis(3), usize::MAX / 8, 1) < 3);
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use narthex_config::Config;
-
-    use super::*;
 
     fn target(scheme: &str, address: &str) -> Result<Fate, TargetError> {
         let text = format!("scrape_configs: [{{job_name: j, scheme: {scheme}}}]");
