@@ -32,11 +32,9 @@ pub fn run(args: impl IntoIterator<Item = String>) -> ExitCode {
     if let [_, word, rest @ ..] = args.as_slice()
         && word == "ctl"
     {
-        return match ctl::run(rest) {
-            Ok(text) => {
-                print!("{text}");
-                ExitCode::SUCCESS
-            }
+        let (mut out, mut notes) = (std::io::stdout().lock(), std::io::stderr());
+        return match ctl::run(rest, &mut out, &mut notes) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(text) => {
                 eprint!("{text}");
                 ExitCode::FAILURE
