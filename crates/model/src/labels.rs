@@ -7,6 +7,11 @@ use std::sync::Arc;
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// The label by which the store keeps the numbers of one histogram apart: its value says which
+/// part of the sample a series holds. Nothing from outside may have it: whoever takes labels in
+/// refuses this name. It sorts before all others, so that a look at the first label tells.
+pub const PART: &str = "\u{1}";
+
 /// A sorted set of labels: unique names, no empty names and no empty values.
 ///
 /// All names and values stand in one string, each behind its length. A length is written in
@@ -56,6 +61,22 @@ impl Labels {
     /// The metric's name (`__name__`), or the empty string.
     pub fn metric_name(&self) -> &str {
         self.get(METRIC_NAME).unwrap_or("")
+    }
+
+    /// Which part of a sample the series holds (the value of [`PART`]), if it is not whole.
+    #[inline]
+    pub fn part(&self) -> Option<&str> {
+        let rest = self.0.strip_prefix("\u{1}\u{1}")?;
+        Some(take(rest).0)
+    }
+
+    /// The labels without [`PART`].
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        match self.0.strip_prefix("\u{1}\u{1}") {
+            Some(rest) => Self(Arc::from(take(rest).1)),
+            None => self.clone(),
+        }
     }
 
     /// The pairs in order of their names.
@@ -302,6 +323,15 @@ mod tests {
         assert_eq!(labels.get("gone"), None);
         assert_eq!(labels.metric_name(), "up");
         assert!(Labels::empty() < labels);
+    }
+
+    #[test]
+    fn a_part_is_told_from_a_whole() {
+        let whole = Labels::from_pairs([("a", "x"), ("b", "y")]);
+        let part = Labels::from_pairs([("a", "x"), ("b", "y"), (PART, "sum")]);
+        assert_eq!((part.part(), part.whole()), (Some("sum"), whole.clone()));
+        assert_eq!((whole.part(), whole.whole()), (None, whole.clone()));
+        assert!(part < whole && Labels::empty().part().is_none());
     }
 
     proptest! {
