@@ -11,6 +11,9 @@ use crate::fs::FsRead;
 /// How much of a segment is read at once, in bytes.
 const WINDOW_BYTES: usize = 256 << 10;
 
+/// What is given up together when the disk cannot read it, in bytes.
+const PIECE_BYTES: usize = 4 << 10;
+
 /// How far the magic of the next record is looked for at once, in bytes.
 const SEARCH_BYTES: usize = 4 << 10;
 
@@ -42,12 +45,42 @@ impl Window {
             let want = len.max(WINDOW_BYTES).min(left);
             self.bytes.resize(want, 0);
             self.start = offset;
-            let read = self.file.read_at(offset, &mut self.bytes);
-            self.bytes.truncate(*read.as_ref().unwrap_or(&0));
-            read?;
+            match self.file.read_at(offset, &mut self.bytes) {
+                Ok(read) => self.bytes.truncate(read),
+                Err(_) => self.read_in_pieces(offset)?,
+            }
         }
         let range = held(self).unwrap_or(0..self.bytes.len());
         Ok(self.bytes.get(range).unwrap_or_default())
+    }
+}
+
+impl Window {
+    /// Reads what cannot be read at once piece by piece. A piece that cannot be read either
+    /// becomes zeros, which are no record: only what stands in it is lost. Fails when nothing can
+    /// be read.
+    #[cold]
+    fn read_in_pieces(&mut self, offset: u64) -> io::Result<()> {
+        let (mut failure, mut any, mut len) = (None, false, 0);
+        for (piece, at) in self.bytes.chunks_mut(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES)) {
+            match self.file.read_at(at, piece) {
+                Ok(read) => {
+                    any = true;
+                    len += read;
+                    if read < piece.len() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(offset = at, %error, "piece of the log cannot be read");
+                    piece.fill(0);
+                    len += piece.len();
+                    failure = Some(error);
+                }
+            }
+        }
+        self.bytes.truncate(len);
+        failure.filter(|_| !any).map_or(Ok(()), Err)
     }
 }
 
