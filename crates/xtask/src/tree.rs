@@ -7,11 +7,12 @@ use anyhow::Result;
 use crate::read;
 
 /// Each crate with the crates of ours that it may use, as ARCHITECTURE.md shows them.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("expo", &["model"]),
     ("store", &["model"]),
     ("config", &["model"]),
+    ("prometheus-tsdb", &["model"]),
     ("promql", &["store", "model"]),
     ("net", &["config", "model"]),
     ("discovery", &["net", "config", "model"]),
