@@ -39,7 +39,7 @@ fn bounds_are_powers() {
         assert_eq!(exponential_bound(index, schema).to_bits(), f64::to_bits(want), "{index}");
     }
     for schema in EXPONENTIAL_SCHEMAS {
-        for index in -300..300 {
+        for index in -60..60 {
             let exact = (f64::from(index) * f64::from(-schema).exp2()).exp2();
             let bound = exponential_bound(index, schema);
             let close = (bound / exact - 1.0).abs() < 1e-15 || exact > f64::MAX;
