@@ -37,9 +37,16 @@ pub fn recordings() -> PathBuf {
 
 /// A clock that stands where it was put: at the time of the scrape that is replayed.
 #[derive(Debug, Default)]
-struct Standing(Mutex<i64>);
+pub struct StandingClock(Mutex<i64>);
 
-impl Clock for Standing {
+impl StandingClock {
+    /// Puts it to `now_ms`, milliseconds since 1970.
+    pub fn set(&self, now_ms: i64) {
+        *self.0.lock() = now_ms;
+    }
+}
+
+impl Clock for StandingClock {
     fn now(&self) -> Timestamp {
         Timestamp(*self.0.lock())
     }
@@ -55,7 +62,7 @@ pub struct Target {
     store: Arc<Store>,
     writer: Mutex<Writer>,
     cycle: Cycle,
-    clock: Arc<Standing>,
+    clock: Arc<StandingClock>,
     at: Timestamp,
     _folder: tempfile::TempDir,
 }
@@ -68,10 +75,10 @@ impl Target {
     pub fn new(instance: &str) -> Result<Self> {
         let start = Timestamp(1_700_000_000_000);
         let folder = tempfile::tempdir()?;
-        let clock = Arc::new(Standing(Mutex::new(start.0)));
+        let clock = Arc::new(StandingClock(Mutex::new(start.0)));
         let fs = Arc::new(DiskFs::new(folder.path())?);
         let (store, writer) = narthex_store::open(fs, clock.clone(), Options::default())?;
-        let cycle = cycle(instance)?;
+        let cycle = cycle("node", instance)?;
         let writer = Mutex::new(writer);
         Ok(Self { store, writer, cycle, clock, at: start, _folder: folder })
     }
@@ -84,7 +91,7 @@ impl Target {
     pub fn absorb(&mut self, body: &[u8]) -> Result<u64> {
         let interval_ms = i64::try_from(INTERVAL_SECONDS * 1000)?;
         self.at = self.at.plus_millis(interval_ms);
-        *self.clock.0.lock() = self.at.0;
+        self.clock.set(self.at.0);
         let fetched = Ok(Body { bytes: body, format: Format::Text });
         let outcome =
             self.cycle.absorb(&self.writer, fetched, self.at, || Duration::from_millis(7))?;
@@ -99,7 +106,7 @@ impl Target {
     /// # Errors
     /// Never, unless the configuration in this file is wrong.
     pub fn replace(&mut self, instance: &str) -> Result<()> {
-        self.cycle = cycle(instance)?;
+        self.cycle = cycle("node", instance)?;
         Ok(())
     }
 
@@ -114,9 +121,14 @@ impl Target {
     }
 }
 
-fn cycle(instance: &str) -> Result<Cycle> {
-    let config = Config::parse("scrape_configs: [{job_name: node}]", "bench.yml")?;
+/// A target of a job that was never scraped.
+///
+/// # Errors
+/// When the name of the job is none.
+pub fn cycle(job: &str, instance: &str) -> Result<Cycle> {
+    let text = format!("scrape_configs: [{{job_name: '{job}'}}]");
+    let config = Config::parse(&text, "bench.yml")?;
     let config = config.scrape_configs.into_iter().next().context("the one job")?;
-    let labels = Labels::from_pairs([("instance", instance), ("job", "node")]);
+    let labels = Labels::from_pairs([("instance", instance), ("job", job)]);
     Ok(Cycle::new(Arc::new(config), labels, Duration::from_secs(10)))
 }

@@ -19,6 +19,7 @@ mod read;
 mod reader;
 mod section;
 mod select;
+mod sizes;
 mod symbols;
 mod verify;
 mod writer;
@@ -36,6 +37,7 @@ pub use reader::Block;
 pub(crate) use reader::ChunkInfo;
 pub(crate) use reader::Scratch;
 pub(crate) use select::{Found, SeriesIndex};
+pub use sizes::BlockSizes;
 pub(crate) use writer::{ChunkHead, Writer};
 
 /// What a block is about, as its footer says.

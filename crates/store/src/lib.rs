@@ -33,7 +33,7 @@ mod view;
 mod wal;
 mod writer;
 
-pub use block::{Block, Meta as BlockMeta};
+pub use block::{Block, BlockSizes, Meta as BlockMeta};
 pub use cursor::RowReader;
 pub use error::Error;
 pub use fs::Fs;

@@ -116,6 +116,17 @@ impl<'a> ChunkView<'a> {
         read().map_err(self.head_fault())
     }
 
+    /// How many bytes the times and the places take.
+    pub(super) fn head_lengths(&self) -> Result<(u64, u64), Fault> {
+        let (times, seqs) = self.blobs()?;
+        Ok((times.len() as u64, seqs.len() as u64))
+    }
+
+    /// How many bytes the values of a column take.
+    pub(super) fn blob_len(&self, column: usize) -> Result<u64, Fault> {
+        self.find_blob(column).map(|blob| blob.len() as u64)
+    }
+
     /// How many groups there are.
     pub(super) fn group_count(&self) -> usize {
         self.record.groups as usize

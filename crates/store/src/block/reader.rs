@@ -12,6 +12,7 @@ use super::format::{
 };
 use super::section::{Section, slice, u32_at};
 use super::select::SeriesIndex;
+use super::sizes::ArrayBytes;
 use super::symbols::SymbolCursor;
 use crate::codec::wire::Reader;
 use crate::fs::FileView;
@@ -221,6 +222,16 @@ impl Block {
     /// Differs from that of every other block that this process has opened.
     pub(super) fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// What the sections take, with the checksums of their pages.
+    pub(super) fn section_bytes(&self) -> [u64; 4] {
+        self.sections.each_ref().map(Section::len_with_checksums)
+    }
+
+    /// What the arrays of the footer take.
+    pub(super) fn array_bytes(&self) -> ArrayBytes {
+        ArrayBytes::new(self.footer.meta.chunks, self.footer.layouts, &self.arrays)
     }
 
     pub(super) fn check_sections(&self) -> Vec<Fault> {

@@ -34,6 +34,11 @@ impl Section {
         self.span.bytes
     }
 
+    /// Length in bytes, the checksums included.
+    pub(super) fn len_with_checksums(&self) -> u64 {
+        self.span.bytes + self.span.bytes.div_ceil(PAGE) * 4
+    }
+
     /// Where the byte at `at` stands in the file.
     pub(super) fn place(&self, at: u64) -> u64 {
         self.span.offset.saturating_add(at)

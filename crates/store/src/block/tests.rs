@@ -19,7 +19,7 @@ use crate::{LayoutRef, Samples, SeriesRef, SourceRef};
 
 mod access;
 mod damage;
-mod format;
+mod documented;
 mod recorded;
 
 /// What a block should hold: per set of labels, per time, the bits.
@@ -209,6 +209,10 @@ fn gives_back_what_was_written() {
     assert_eq!(meta.times, TimeRange::new(Timestamp(1000), Timestamp(511_002)));
     assert_eq!(fs.file_len("b").unwrap(), meta.bytes);
     assert!(!fs.list("").unwrap().contains(&"b.tmp".to_owned()));
+    // What the parts take leaves no more than the alignment of two footers.
+    let sizes = block.sizes().unwrap();
+    assert_eq!(sizes.total(), meta.bytes);
+    assert!(sizes.padding < 2 * format::FOOTER_ALIGN, "{sizes:?}");
     let mut warnings = Vec::new();
     assert_eq!(contents(&block, &mut warnings), model);
     assert_eq!(warnings, Vec::<String>::new());
