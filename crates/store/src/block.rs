@@ -17,6 +17,7 @@ mod merge;
 mod postings;
 mod read;
 mod reader;
+mod rows;
 mod section;
 mod select;
 mod sizes;
@@ -36,6 +37,7 @@ pub use reader::Block;
 #[cfg(test)]
 pub(crate) use reader::ChunkInfo;
 pub(crate) use reader::Scratch;
+pub(crate) use rows::{Slice, Strip};
 pub(crate) use select::{Found, SeriesIndex};
 pub use sizes::BlockSizes;
 pub(crate) use writer::{ChunkHead, Writer};

@@ -13,8 +13,6 @@ use parking_lot::Mutex;
 use crate::fs::Fs;
 use crate::{Error, RowSeq};
 
-pub use crate::wal::RowReader;
-
 /// The two files.
 const FILES: [&str; 2] = ["cursors.0", "cursors.1"];
 

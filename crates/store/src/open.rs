@@ -55,11 +55,12 @@ pub fn open(
     }
     let store = Arc::new(Store {
         head,
-        view: RwLock::new(Arc::new(shelf.view)),
+        view: Arc::new(RwLock::new(Arc::new(shelf.view))),
         retention: Mutex::new(options.retention),
         fs,
         wal: handle,
         cursors,
+        aged: Arc::default(),
         chores: Mutex::new(Chores::starting_at(shelf.next_number)),
         upkeep_counters: UpkeepCounters::default(),
         sync_nanos: AtomicU64::new(0),

@@ -18,7 +18,7 @@ pub(crate) const LABELS_BYTES_MAX: usize = 1 << 20;
 pub(crate) const AHEAD_MS_MAX: i64 = 10 * 60_000;
 
 /// Default limit of the log's size while a cursor holds it, in bytes.
-pub(crate) const WAL_BYTES_MAX: u64 = 8 << 30;
+pub(crate) const WAL_BYTES_MAX: u64 = 256 << 20;
 
 /// Limits and intervals of a store.
 #[derive(Clone, Debug)]
@@ -32,8 +32,9 @@ pub struct Options {
     pub ahead_ms_max: i64,
     /// Size at which a segment of the write-ahead log is closed, in bytes.
     pub wal_segment_bytes_max: u64,
-    /// What the log may take, in bytes, while a cursor has not passed its rows; with a retention by
-    /// size, half of that limit if it is less. Rows that are in no block yet are always kept.
+    /// What the log may take, in bytes, for cursors that have not passed its rows; with a retention
+    /// by size, half of that limit if it is less. Rows that are in no block yet are always kept,
+    /// and rows in blocks are read from there.
     pub wal_bytes_max: u64,
     /// What is kept.
     pub retention: Retention,

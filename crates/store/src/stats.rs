@@ -94,7 +94,8 @@ pub struct WalStats {
     pub corruptions: u64,
     /// Segments removed.
     pub segments_removed: u64,
-    /// Rows that were removed although a cursor still wanted them.
+    /// Rows that were damaged in the log, or that the retention removed although a cursor had not
+    /// passed them.
     pub rows_lost: u64,
 }
 

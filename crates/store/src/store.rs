@@ -11,6 +11,7 @@ use crate::cursor::Cursors;
 use crate::fs::{Fs, FsLock};
 use crate::head::Head;
 use crate::head::layout::Sight;
+use crate::rows::{Aged, Sources};
 use crate::stats::WalStats;
 use crate::upkeep::{Chores, UpkeepCounters};
 use crate::view::View;
@@ -27,11 +28,13 @@ pub struct Store {
     pub(crate) options: Options,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) head: Arc<Head>,
-    pub(crate) view: RwLock<Arc<View>>,
+    pub(crate) view: Arc<RwLock<Arc<View>>>,
     pub(crate) retention: Mutex<Retention>,
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) wal: WalHandle,
     pub(crate) cursors: Cursors,
+    /// What the retention removed before every cursor had passed it.
+    pub(crate) aged: Arc<Aged>,
     pub(crate) chores: Mutex<Chores>,
     pub(crate) upkeep_counters: UpkeepCounters,
     pub(crate) sync_nanos: AtomicU64,
@@ -61,9 +64,16 @@ impl Store {
         Some(self.head.layout(layout)?.columns())
     }
 
-    /// A reader of the rows that follow `seq`, in order.
+    /// A reader of the rows that follow `seq`, in order, wherever they are kept: rows that the log
+    /// no longer has come out of blocks.
     pub fn rows_after(&self, seq: RowSeq) -> Result<RowReader, Error> {
-        Ok(self.wal.rows_after(seq))
+        let sources = Sources {
+            wal: self.wal.clone(),
+            view: Arc::clone(&self.view),
+            head: Arc::clone(&self.head),
+            aged: Arc::clone(&self.aged),
+        };
+        Ok(RowReader::new(sources, seq))
     }
 
     /// The last row that is visible.
@@ -155,7 +165,10 @@ impl Store {
 
     fn wal_stats(&self) -> WalStats {
         let nanos = self.sync_nanos.load(Ordering::Relaxed);
-        WalStats { sync_time: Duration::from_nanos(nanos), ..self.wal.stats() }
+        let mut stats = self.wal.stats();
+        stats.sync_time = Duration::from_nanos(nanos);
+        stats.rows_lost += self.aged.rows();
+        stats
     }
 
     /// What the head's series consist of: at most `limit` entries a list. Walks all series.

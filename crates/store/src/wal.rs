@@ -44,7 +44,7 @@ pub(crate) use definition::NextIds;
 pub(crate) use handle::WalHandle;
 pub use inspect::{Inspection, inspect};
 pub(crate) use player::Replay;
-pub use reader::RowReader;
+pub(crate) use reader::{LogReader, Logged};
 
 use definition::Head;
 use encode::{Against, Encoder};

@@ -33,11 +33,30 @@ impl Store {
         if gone.is_empty() {
             return;
         }
+        self.note_unread(gone);
         add(&self.upkeep_counters.removed_by_age, by_age as u64);
         add(&self.upkeep_counters.removed_by_size, by_size as u64);
         done.blocks_removed += u32::try_from(gone.len()).unwrap_or(u32::MAX);
         chores.doomed.extend(gone.iter().map(|block| block.name().to_owned()));
         self.replace_view(chores, kept.to_vec());
+    }
+
+    /// Takes note of the rows in blocks that go and that some cursor has not passed.
+    fn note_unread(&self, gone: &[Arc<Block>]) {
+        let Some((cursor, _)) = self.cursors.bounds() else { return };
+        let mut rows = 0;
+        for block in gone.iter().filter(|block| block.meta().last_seq > cursor) {
+            for strip in block.strips().unwrap_or_default() {
+                let unread = block.rows_behind(&strip, cursor);
+                if unread > 0 {
+                    self.aged.add((strip.first.max(cursor.next()), strip.last), unread);
+                    rows += unread;
+                }
+            }
+        }
+        if rows > 0 {
+            tracing::warn!(rows, "the retention removes rows that a cursor has not passed");
+        }
     }
 
     /// Removes segments of the log whose rows are all in blocks and that no cursor waits for.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::reader::RowReader;
+use super::reader::LogReader;
 use super::segment::{self, Segment};
 use crate::fs::{Fs, FsSync};
 use crate::stats::WalStats;
@@ -93,9 +93,9 @@ impl WalHandle {
         outcome
     }
 
-    /// Removes the segments that hold only rows before `seq` which no cursor waits for: those up
-    /// to `cursor` are passed. Segments that a cursor waits for go too, oldest first, while the
-    /// log takes more than `bytes_max`; their rows are counted as lost. Returns how many went.
+    /// Removes the segments that hold only rows before `seq`, which blocks have, and which no
+    /// cursor waits for: those up to `cursor` are passed. Segments that a cursor waits for go too,
+    /// oldest first, while the log takes more than `bytes_max`. Returns how many went.
     pub(crate) fn truncate_before(
         &self,
         seq: RowSeq,
@@ -124,12 +124,8 @@ impl WalHandle {
             return None;
         }
         let wanted_from = cursor.map_or(following.seq_reached, RowSeq::next);
-        if wanted_from < following.seq_reached {
-            if inner.bytes() <= bytes_max {
-                return None;
-            }
-            let lost = following.seq_reached.0 - wanted_from.max(oldest.seq_first).0;
-            inner.stats.rows_lost += lost;
+        if wanted_from < following.seq_reached && inner.bytes() <= bytes_max {
+            return None;
         }
         inner.segments.pop_front();
         inner.unsynced.retain(|unsynced| unsynced.number != oldest.number);
@@ -138,8 +134,8 @@ impl WalHandle {
     }
 
     /// A reader of the rows that follow `seq`, in order.
-    pub(crate) fn rows_after(&self, seq: RowSeq) -> RowReader {
-        RowReader::new(Arc::clone(&self.shared), seq)
+    pub(crate) fn rows_after(&self, seq: RowSeq) -> LogReader {
+        LogReader::new(Arc::clone(&self.shared), seq)
     }
 
     /// The last row that is in the log; 0 when there never was one.

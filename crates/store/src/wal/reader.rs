@@ -9,13 +9,13 @@ use super::scan::Scanner;
 use super::segment::{self, Segment};
 use crate::{Error, RowBuf, RowSeq};
 
-/// Reads the rows of the store in order, behind the writer.
+/// Reads the rows of the log in order, behind the writer.
 ///
 /// It sees a row once that is wholly written, and reads with positioned reads, so it neither
 /// waits for the writer nor holds it up. Rows that are gone, by damage or because the log was
 /// shortened, are passed over and counted.
 #[derive(Debug)]
-pub struct RowReader {
+pub(crate) struct LogReader {
     shared: Arc<Shared>,
     player: Player,
     at: Option<At>,
@@ -32,7 +32,25 @@ struct At {
     closed: bool,
 }
 
-impl RowReader {
+/// What [`LogReader::next_or_gap`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logged {
+    /// A row.
+    Row,
+    /// There is none yet.
+    Nothing,
+    /// The log goes on at the place `until`, though there were rows from `from` on.
+    Gap {
+        /// The place that was due.
+        from: RowSeq,
+        /// The first place that the log may have again.
+        until: RowSeq,
+        /// They were lost by damage; else the log was shortened.
+        damaged: bool,
+    },
+}
+
+impl LogReader {
     pub(super) fn new(shared: Arc<Shared>, after: RowSeq) -> Self {
         let first = after.next();
         let segment_next = {
@@ -43,18 +61,30 @@ impl RowReader {
         Self { shared, player: Player::expecting(first), at: None, segment_next }
     }
 
-    /// Reads the next row into `out`; `false` when there is none yet. After an error it goes on
-    /// where it was.
-    pub fn next(&mut self, out: &mut RowBuf) -> Result<bool, Error> {
+    /// Reads the next row into `out`; `false` when there is none yet. Passes over gaps, and
+    /// counts what they lack. After an error it goes on where it was.
+    pub(crate) fn next(&mut self, out: &mut RowBuf) -> Result<bool, Error> {
+        Ok(self.step(out, false)? == Logged::Row)
+    }
+
+    /// As [`LogReader::next`], but stops where rows between two segments are gone.
+    pub(crate) fn next_or_gap(&mut self, out: &mut RowBuf) -> Result<Logged, Error> {
+        self.step(out, true)
+    }
+
+    fn step(&mut self, out: &mut RowBuf, stop: bool) -> Result<Logged, Error> {
         loop {
-            if self.at.is_none() && !self.enter()? {
-                return Ok(false);
+            if self.at.is_none() {
+                match self.enter(stop)? {
+                    Logged::Row => {}
+                    other => return Ok(other),
+                }
             }
             let Some(at) = &mut self.at else {
-                return Ok(false);
+                return Ok(Logged::Nothing);
             };
             match at.step(&mut self.player, out) {
-                Ok(Some(Played::Row)) => return Ok(true),
+                Ok(Some(Played::Row)) => return Ok(Logged::Row),
                 Ok(Some(_)) => {}
                 Ok(None) if at.closed => self.at = None,
                 Ok(None) => {
@@ -64,7 +94,7 @@ impl RowReader {
                     // there for those who have it open.
                     (at.end, at.closed) = found.map_or((u64::MAX, true), |it| (it.len, it.closed));
                     if at.end == end && !at.closed {
-                        return Ok(false);
+                        return Ok(Logged::Nothing);
                     }
                 }
                 Err(error) => return Err(Error::io("read", &segment::path(at.number), error)),
@@ -73,7 +103,7 @@ impl RowReader {
     }
 
     /// How many rows no longer existed when they were due.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.player.lost()
     }
 
@@ -82,23 +112,30 @@ impl RowReader {
         self.segment_next
     }
 
-    /// Opens the next segment that there is.
-    fn enter(&mut self) -> Result<bool, Error> {
+    /// Opens the next segment that there is: [`Logged::Row`] when it did.
+    fn enter(&mut self, stop: bool) -> Result<Logged, Error> {
         loop {
-            let next = {
+            let (next, damaged) = {
                 let inner = self.shared.inner.lock();
-                inner.segments.iter().find(|segment| segment.number >= self.segment_next).copied()
+                let mut segments = inner.segments.iter();
+                // The one read last is still there, so what follows it is what always did.
+                let damaged = segments.clone().any(|it| it.number < self.segment_next);
+                (segments.find(|it| it.number >= self.segment_next).copied(), damaged)
             };
-            let Some(Segment { number, len, closed, .. }) = next else {
-                return Ok(false);
+            let Some(Segment { number, len, closed, seq_reached, .. }) = next else {
+                return Ok(Logged::Nothing);
             };
+            let from = self.player.reached();
+            if stop && from < seq_reached {
+                return Ok(Logged::Gap { from, until: seq_reached, damaged });
+            }
             match self.shared.fs.open(&segment::path(number)) {
                 Ok(file) => {
                     let scanner = Scanner::new(number, file);
                     self.segment_next = number + 1;
                     self.player.begin_segment();
                     self.at = Some(At { number, scanner, end: len, closed });
-                    return Ok(true);
+                    return Ok(Logged::Row);
                 }
                 // Removed between the look and the opening.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -544,7 +544,6 @@ fn shortening_keeps_what_a_cursor_waits_for_within_the_budget() {
     let (rows, lost) = read_all(&handle, cursor);
     assert!(lost > 0);
     assert_eq!(rows.len() as u64 + lost, 800);
-    assert_eq!(lost, handle.stats().rows_lost);
     // Who was reading a segment that went reads it to its end, and misses the ones between.
     let mut seen = 1;
     while reader.next(&mut row).unwrap() {

@@ -1,0 +1,173 @@
+//! Reads rows of a block as they were appended: some rows of one layout at a time.
+
+use narthex_model::{ABSENT, Timestamp};
+
+use super::chunk::ChunkView;
+use super::fault::Fault;
+use super::reader::Block;
+use super::select::SeriesIndex;
+use crate::codec::Decoder;
+use crate::{Error, LayoutRef, RowSeq, SeriesRef};
+
+/// Rows of one layout that a block has in one piece: one chunk, or several side by side where the
+/// layout is wide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strip {
+    /// The layout of the rows.
+    pub(crate) layout: LayoutRef,
+    /// The place of the first row in the order of all rows.
+    pub(crate) first: RowSeq,
+    /// The place of the last row.
+    pub(crate) last: RowSeq,
+    /// How many rows.
+    pub(crate) rows: u32,
+    /// How many columns they have.
+    pub(crate) columns: u32,
+    /// Its first chunk, and how many there are.
+    chunks: (u32, u32),
+}
+
+/// Some rows of a strip, row after row; buffers to be reused.
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    /// Time and place of each row.
+    pub(crate) keys: Vec<(Timestamp, RowSeq)>,
+    /// The rows' values, `columns` each.
+    pub(crate) values: Vec<f64>,
+    /// Number of columns.
+    pub(crate) columns: usize,
+    times: Vec<Timestamp>,
+    seqs: Vec<RowSeq>,
+    column: Vec<f64>,
+}
+
+impl Slice {
+    /// The values of a row.
+    pub(crate) fn row(&self, row: usize) -> &[f64] {
+        let start = row * self.columns;
+        self.values.get(start..start + self.columns).unwrap_or(&[])
+    }
+}
+
+impl Block {
+    /// All strips whose rows have places, by the place of their first row.
+    pub(crate) fn strips(&self) -> Result<Vec<Strip>, Error> {
+        let mut strips: Vec<Strip> = Vec::new();
+        let mut before = None;
+        for number in 0..self.meta().chunks {
+            let record = self.record(number).map_err(|fault| self.error(fault))?;
+            let same = before == Some((record.layout, record.seqs)) && record.first_column > 0;
+            before = Some((record.layout, record.seqs));
+            if record.seqs.1 == RowSeq(0) {
+                continue;
+            }
+            if let Some(strip) = strips.last_mut().filter(|_| same) {
+                strip.columns = strip.columns.max(record.first_column + record.columns);
+                strip.chunks.1 += 1;
+                continue;
+            }
+            let layout = self.layout_record(record.layout).map_err(|fault| self.error(fault))?;
+            strips.push(Strip {
+                layout: LayoutRef(layout.layout),
+                first: record.seqs.0,
+                last: record.seqs.1,
+                rows: record.rows,
+                columns: record.first_column + record.columns,
+                chunks: (number, 1),
+            });
+        }
+        strips.sort_by_key(|strip| strip.first);
+        Ok(strips)
+    }
+
+    /// How many rows of a strip come behind `after`. Where that cannot be read, all of them.
+    pub(crate) fn rows_behind(&self, strip: &Strip, after: RowSeq) -> u64 {
+        if after < strip.first {
+            return u64::from(strip.rows);
+        }
+        let mut seqs = Vec::new();
+        let read = self
+            .record(strip.chunks.0)
+            .and_then(|record| ChunkView::open(self.bytes(), self.id(), record)?.seqs(&mut seqs));
+        match read {
+            Ok(()) => (seqs.len() - seqs.partition_point(|&seq| seq <= after)) as u64,
+            Err(_) => u64::from(strip.rows),
+        }
+    }
+
+    /// Reads the rows of a strip from the place `from` on, at most `rows_max`, into `out`. No row
+    /// is an end. A damaged column is left out, as if it had no samples, and counted; a damaged
+    /// head is an error.
+    pub(crate) fn read_strip(
+        &self,
+        strip: &Strip,
+        (from, rows_max): (RowSeq, usize),
+        decoder: &mut Decoder,
+        out: &mut Slice,
+    ) -> Result<(), Error> {
+        self.fill(strip, (from, rows_max), decoder, out).map_err(|fault| self.error(fault))
+    }
+
+    fn fill(
+        &self,
+        strip: &Strip,
+        (from, rows_max): (RowSeq, usize),
+        decoder: &mut Decoder,
+        out: &mut Slice,
+    ) -> Result<(), Fault> {
+        out.keys.clear();
+        out.columns = strip.columns as usize;
+        let view = ChunkView::open(self.bytes(), self.id(), self.record(strip.chunks.0)?)?;
+        view.times(&mut out.times)?;
+        view.seqs(&mut out.seqs)?;
+        let start = out.seqs.partition_point(|&seq| seq < from);
+        let end = out.seqs.len().min(start.saturating_add(rows_max));
+        let keys = out.times.iter().copied().zip(out.seqs.iter().copied());
+        out.keys.extend(keys.take(end).skip(start));
+        out.values.clear();
+        out.values.resize(out.keys.len() * out.columns, ABSENT);
+        if out.keys.is_empty() {
+            return Ok(());
+        }
+        for number in strip.chunks.0..strip.chunks.0 + strip.chunks.1 {
+            let record = self.record(number)?;
+            let view = match ChunkView::open(self.bytes(), self.id(), record) {
+                Ok(view) => view,
+                Err(fault) => {
+                    self.note(fault);
+                    continue;
+                }
+            };
+            for column in 0..record.columns as usize {
+                out.column.clear();
+                let key = (self.serial(), number);
+                if let Err(fault) = view.column(key, column, decoder, &mut out.column) {
+                    self.note(fault);
+                    continue;
+                }
+                let wide = record.first_column as usize + column;
+                let values = out.column.get(start..end).unwrap_or(&[]);
+                let places = out.values.get_mut(wide..).unwrap_or(&mut []);
+                for (place, &value) in places.iter_mut().step_by(out.columns).zip(values) {
+                    *place = value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts damage and tells of it.
+    fn note(&self, fault: Fault) {
+        let error = self.error(fault);
+        tracing::warn!(%error, "samples are left out of rows that are read again");
+    }
+
+    /// All series by their name in the whole store, each with its position here.
+    pub(crate) fn series_by_ref(&self) -> Vec<(SeriesRef, SeriesIndex)> {
+        let all = (0..self.series_count()).map(SeriesIndex);
+        let mut found: Vec<_> =
+            all.filter_map(|index| Some((self.series_ref(index).ok()?, index))).collect();
+        found.sort_unstable();
+        found
+    }
+}
