@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use narthex_testkit::background::Background;
 use narthex_testkit::fleet::{Fleet, Options};
 
-use crate::node::{Node, Samples, bodies, config, now_ms};
+use crate::node::{Node, Samples, bodies, config, lost, merge, now_ms};
 
 const KILLS: u64 = 30;
 const RESTART_MAX: Duration = Duration::from_secs(1);
@@ -37,24 +37,6 @@ fn a_kill_loses_nothing_that_was_shown() {
     }
     let samples: usize = shown.values().map(Vec::len).sum();
     assert!(samples > 3000, "only {samples} samples were shown: {}", narthex.log());
-}
-
-fn merge(shown: &mut Samples, more: Samples) {
-    for (series, samples) in more {
-        let known = shown.entry(series).or_default();
-        let last = known.last().map(|(at, _)| *at);
-        known.extend(samples.into_iter().filter(|(at, _)| last.is_none_or(|last| *at > last)));
-    }
-}
-
-fn lost(shown: &Samples, kept: &Samples) -> Vec<(String, i64)> {
-    let mut lost = Vec::new();
-    for (series, samples) in shown {
-        let kept = kept.get(series).map_or(&[][..], Vec::as_slice);
-        let gone = samples.iter().filter(|sample| !kept.contains(sample));
-        lost.extend(gone.map(|(at, _)| (series.clone(), *at)));
-    }
-    lost
 }
 
 /// A small generator of numbers that need no quality.

@@ -9,6 +9,7 @@
     reason = "a test may fail by panic, and touches files and processes itself"
 )]
 
+mod a_full_disk_is_survived;
 mod a_kill_loses_nothing_that_was_shown;
 mod an_outage_of_the_receiver_loses_nothing;
 mod forwarded_samples_equal_kept_ones;

@@ -1,6 +1,6 @@
 //! The programs under test, on ports and folders of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +17,7 @@ pub(crate) struct Node {
     process: Option<Process>,
     program: PathBuf,
     folder: TempDir,
+    data: PathBuf,
     more_flags: Vec<String>,
 }
 
@@ -29,14 +30,24 @@ impl Node {
         Self::start(Path::new(env!("CARGO_BIN_EXE_narthex")), config, &[])
     }
 
+    /// As [`Node::narthex`], with its data in the folder `data`.
+    pub(crate) fn narthex_in(data: &Path, config: &str) -> Self {
+        Self::start_in(Some(data), Path::new(env!("CARGO_BIN_EXE_narthex")), config, &[])
+    }
+
     /// Starts a program on an empty folder and waits until it is ready.
     pub(crate) fn start(program: &Path, config: &str, more_flags: &[&str]) -> Self {
+        Self::start_in(None, program, config, more_flags)
+    }
+
+    fn start_in(data: Option<&Path>, program: &Path, config: &str, more_flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
         let mut node = Self {
             port: free_port().unwrap(),
             process: None,
             program: program.to_owned(),
+            data: data.map_or_else(|| folder.path().join("data"), Path::to_owned),
             folder,
             more_flags: more_flags.iter().map(|&flag| flag.to_owned()).collect(),
         };
@@ -50,7 +61,7 @@ impl Node {
         let mut command = Command::new(&self.program);
         command
             .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--storage.tsdb.path={}", self.data.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{}", self.port))
             .args(&self.more_flags);
         let start = Instant::now();
@@ -157,4 +168,24 @@ pub(crate) fn bodies(series: usize, count: usize) -> Vec<bytes::Bytes> {
         bytes::Bytes::from(text)
     };
     (0..count).map(body).collect()
+}
+
+/// Adds samples that were shown later.
+pub(crate) fn merge(shown: &mut Samples, more: Samples) {
+    for (series, samples) in more {
+        let known = shown.entry(series).or_default();
+        let last = known.last().map(|(at, _)| *at);
+        known.extend(samples.into_iter().filter(|(at, _)| last.is_none_or(|last| *at > last)));
+    }
+}
+
+/// Samples that were shown and are not kept.
+pub(crate) fn lost(shown: &Samples, kept: &Samples) -> Vec<(String, i64)> {
+    let mut lost = Vec::new();
+    for (series, samples) in shown {
+        let kept: BTreeSet<&(i64, String)> = kept.get(series).into_iter().flatten().collect();
+        let gone = samples.iter().filter(|sample| !kept.contains(sample));
+        lost.extend(gone.map(|(at, _)| (series.clone(), *at)));
+    }
+    lost
 }
