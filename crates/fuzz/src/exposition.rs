@@ -1,0 +1,34 @@
+//! Bodies of targets. The first byte that is zero cuts the input: what is before is the body of
+//! the scrape before.
+
+use narthex_expo::{Format, Limits, Stencil};
+use narthex_model::LabelsBuilder;
+
+/// The text format.
+pub(crate) fn text(bytes: &[u8]) {
+    scrape(Format::Text, bytes);
+}
+
+/// OpenMetrics.
+pub(crate) fn openmetrics(bytes: &[u8]) {
+    scrape(Format::OpenMetrics, bytes);
+}
+
+fn scrape(format: Format, bytes: &[u8]) {
+    let mut stencil = Stencil::new(format, Limits::default());
+    let mut cold = Stencil::new(format, Limits::default());
+    for body in bytes.splitn(2, |&byte| byte == 0) {
+        let warm = stencil.fit(body);
+        // A stencil that saw other bodies before comes to the same answer as a fresh one.
+        cold.forget();
+        assert_eq!(warm.is_ok(), cold.fit(body).is_ok(), "warm and cold disagree");
+        let Ok(fit) = warm else { continue };
+        let present = stencil.values().iter().filter(|&&value| !narthex_model::is_absent(value));
+        let distinct = fit.samples - fit.duplicates;
+        assert_eq!(present.count(), distinct as usize, "samples and values disagree");
+        let mut labels = LabelsBuilder::default();
+        for &slot in stencil.appeared() {
+            stencil.labels(slot, &mut labels);
+        }
+    }
+}
