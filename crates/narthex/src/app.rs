@@ -69,6 +69,8 @@ pub struct Parts {
     pub remote: Arc<narthex_remote::Manager>,
     /// Who knows the targets.
     pub discovery: narthex_discovery::Manager,
+    /// Where received samples go, when the flag is on.
+    pub inlet: Option<Arc<crate::inlet::Inlet>>,
 }
 
 impl App {

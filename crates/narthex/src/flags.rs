@@ -46,6 +46,10 @@ pub struct Flags {
     pub route_prefix: String,
     /// Whether `/-/reload` and `/-/quit` work.
     pub enable_lifecycle: bool,
+    /// Whether `/api/v1/write` takes samples.
+    pub enable_receiver: bool,
+    /// The messages that it takes, by their names.
+    pub receiver_messages: Vec<String>,
     /// Path of the file with TLS and basic authentication; empty: none.
     pub web_config_file: String,
     /// Origins that browsers may call from: a pattern, anchored.
@@ -251,6 +255,8 @@ impl Values {
             retention_bytes: table::parse_bytes(self.text("storage.tsdb.retention.size"))
                 .unwrap_or(0),
             enable_lifecycle: self.on("web.enable-lifecycle"),
+            enable_receiver: self.on("web.enable-remote-write-receiver"),
+            receiver_messages: self.list("web.remote-write-receiver.accepted-protobuf-messages"),
             web_config_file: self.text("web.config.file").to_owned(),
             cors_origin: self.text("web.cors.origin").to_owned(),
             connections_max: self.count("web.max-connections")?.max(1),

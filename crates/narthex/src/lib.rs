@@ -16,6 +16,7 @@ pub mod clock;
 pub mod ctl;
 pub mod engine;
 pub mod flags;
+pub mod inlet;
 pub mod logging;
 pub mod memory;
 pub mod query_pool;

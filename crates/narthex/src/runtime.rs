@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use crate::app::{App, Command, Parts, Phase};
 use crate::clock::SystemClock;
 use crate::flags::Flags;
+use crate::inlet::Inlet;
 use crate::settings::{Settings, Source};
 use crate::threads::{Ingest, Upkeep, watch_panics};
 use crate::web::server::{self, Limits};
@@ -234,6 +235,7 @@ struct Server {
     dial: Arc<dyn Dial>,
     ingest: Ingest,
     upkeep: Upkeep,
+    inlet: Option<Arc<Inlet>>,
     /// Whether the built-in configuration has found a `node_exporter`.
     node: bool,
 }
@@ -249,8 +251,13 @@ impl Server {
         let ingest = Ingest::start().context("start the ingest thread")?;
         let upkeep = Upkeep::start(Arc::clone(&store)).context("start the upkeep thread")?;
         let dial: Arc<dyn Dial> = Arc::new(Tcp);
+        let writer = Arc::new(parking_lot::Mutex::new(writer));
+        let inlet = match app.flags.enable_receiver {
+            true => Some(Inlet::start(Arc::clone(&writer)).context("start the receive thread")?),
+            false => None,
+        };
         let scrape = Arc::new(narthex_scrape::Manager::new(narthex_scrape::Deps {
-            writer: Arc::new(parking_lot::Mutex::new(writer)),
+            writer,
             clock: Arc::clone(&app.clock),
             dial: Arc::clone(&dial),
             base_dir: source.base_dir(),
@@ -276,6 +283,7 @@ impl Server {
             scrape: Arc::clone(&scrape),
             remote: Arc::clone(&remote),
             discovery: discovery.clone(),
+            inlet: inlet.clone(),
         });
         let node = false;
         Ok(Self {
@@ -290,6 +298,7 @@ impl Server {
             dial,
             ingest,
             upkeep,
+            inlet,
             node,
         })
     }
@@ -401,8 +410,12 @@ impl Server {
 
     async fn stop(self) {
         tracing::info!("Stopping");
-        let Self { app, store, scrape, remote, polling, ingest, upkeep, .. } = self;
+        let Self { app, store, scrape, remote, polling, ingest, upkeep, inlet, .. } = self;
         polling.abort();
+        if let Some(inlet) = inlet {
+            // A panic on the way was logged.
+            let _ = tokio::task::spawn_blocking(move || inlet.stop()).await;
+        }
         // ORDER: what sends goes last, so that it has seen the last rows.
         if tokio::time::timeout(SCRAPE_STOP_MAX, scrape.stop()).await.is_err() {
             tracing::warn!("Some scrapes did not end in time");

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// Names of the threads whose panic ends the process.
-const VITAL: [&str; 2] = ["ingest", "upkeep"];
+const VITAL: [&str; 3] = ["ingest", "receive", "upkeep"];
 
 /// The exit code after such a panic; it is the one that Rust programs end with on a panic.
 const EXIT_PANIC: i32 = 101;

@@ -13,6 +13,7 @@ mod lifecycle;
 mod page;
 pub mod params;
 mod query;
+mod receive;
 pub mod reply;
 mod result;
 mod rules;
@@ -54,6 +55,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(status::routes())
         .merge(targets::routes())
         .merge(rules::routes())
+        .merge(receive::routes())
         .merge(write::routes());
     let routes = Router::new()
         .nest("/api/v1", api)

@@ -13,6 +13,8 @@ use crate::options::{COLUMNS_MAX, LABELS_BYTES_MAX};
 use crate::wal::{NextIds, Wal};
 use crate::{Column, Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef, Store};
 
+mod newest;
+
 /// The one appender of a store.
 ///
 /// A [`SeriesRef`] that [`Writer::resolve`] gave stays good while the series stands in a layout

@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("discovery", &["net", "config", "model"]),
     ("scrape", &["expo", "store", "discovery", "net", "config", "model"]),
     ("remote", &["store", "net", "config", "model"]),
+    ("receive", &["store", "model"]),
     ("testkit", &["model"]),
     ("xtask", &[]),
 ];

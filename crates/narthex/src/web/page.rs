@@ -55,6 +55,9 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         crate::telemetry::remote(&mut page, &parts.remote.stats(), &stats);
         crate::telemetry::scrape(&mut page, &parts.scrape);
         crate::telemetry::discovery(&mut page, &parts.discovery.stats());
+        if let Some(inlet) = &parts.inlet {
+            crate::telemetry::receive(&mut page, inlet.counters());
+        }
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
     ([(CONTENT_TYPE, kind)], page.into_text()).into_response()

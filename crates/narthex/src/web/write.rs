@@ -14,7 +14,6 @@ use crate::app::App;
 pub(super) fn routes() -> Routes {
     let admin = || post(admin).merge(put(admin));
     Routes::new()
-        .route("/write", post(write))
         .route("/read", post(read))
         .route("/otlp/v1/metrics", post(otlp))
         .route("/admin/tsdb/snapshot", admin())
@@ -31,10 +30,6 @@ fn off(app: &App, flag: &str, what: &str) -> Response {
         format!("{what} needs to be enabled with --{flag}")
     };
     text_error(StatusCode::NOT_FOUND, &text)
-}
-
-async fn write(State(app): State<Arc<App>>) -> Response {
-    off(&app, "web.enable-remote-write-receiver", "remote write receiver")
 }
 
 async fn otlp(State(app): State<Arc<App>>) -> Response {

@@ -1,0 +1,329 @@
+//! A request, from its body to its answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use narthex_model::Timestamp;
+use narthex_store::{Error, Writer};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::answer::{Answer, Failure, Reason};
+use crate::batch::{PENDING_MAX, Pending};
+use crate::counters::Counters;
+use crate::key::{Key, Keys};
+use crate::labels::{Pairs, source_of};
+use crate::lanes::Lanes;
+use crate::table::{Newest, State, Table};
+use crate::{v1, v2};
+
+/// Largest body, compressed, in bytes.
+pub const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Largest message, in bytes.
+pub const PLAIN_BYTES_MAX: usize = 32 << 20;
+
+/// From this size on a message must not be compressed more than [`RATIO_MAX`] to one.
+const RATIO_FROM_BYTES: usize = 8 << 20;
+
+/// Real requests come to some 5 to 12 times their compressed size; the most that the format can
+/// express is 21.
+const RATIO_MAX: usize = 16;
+
+/// A buffer that grew over this many bytes is not kept.
+const IDLE_BYTES_MAX: usize = 4 << 20;
+
+/// How far ahead of the clock a sample may lie, in milliseconds.
+const AHEAD_MS_MAX: i64 = 10 * 60_000;
+
+/// Rows go to the store in turns of about so many samples, between which scrapes get their turn.
+const TURN_SAMPLES: usize = 4096;
+
+/// How often what is not used any more is looked for, in milliseconds.
+const SWEEP_MS: i64 = 300_000;
+
+/// The two messages there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// `prometheus.WriteRequest`
+    V1,
+    /// `io.prometheus.write.v2.Request`
+    V2,
+}
+
+/// Takes requests, one at a time.
+#[derive(Debug)]
+pub struct Receiver {
+    pub(crate) keys: Keys,
+    pub(crate) table: Table,
+    pub(crate) lanes: Lanes,
+    pub(crate) pending: Vec<Pending>,
+    /// Room for a message.
+    plain: Vec<u8>,
+    writer: Arc<Mutex<Writer>>,
+    counters: Arc<Counters>,
+    swept: Timestamp,
+}
+
+/// A request while it is read.
+#[derive(Debug)]
+pub(crate) struct Intake<'a> {
+    pub(crate) receiver: &'a mut Receiver,
+    pub(crate) answer: Answer,
+    /// No sample may be older.
+    pub(crate) earliest: i64,
+    /// No sample may be newer.
+    pub(crate) latest: i64,
+    /// Whether the samples of each source wait in the order of their times.
+    pub(crate) in_order: bool,
+    /// Why the store failed; nothing more is taken.
+    failed: Option<Error>,
+}
+
+impl Receiver {
+    /// A receiver that hands rows to `writer`.
+    pub fn new(writer: Arc<Mutex<Writer>>) -> Self {
+        Self {
+            keys: Keys::default(),
+            table: Table::default(),
+            lanes: Lanes::default(),
+            pending: Vec::new(),
+            plain: Vec::new(),
+            writer,
+            counters: Arc::default(),
+            swept: Timestamp::MIN,
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Takes a request in: `body` is the message compressed with snappy's block format. When this
+    /// returns, everything that the answer counts as stored is in the log.
+    ///
+    /// # Errors
+    /// When the request as a whole is refused, or the store failed.
+    pub fn write(&mut self, body: &[u8], message: Message) -> Result<Answer, Failure> {
+        let mut plain = std::mem::take(&mut self.plain);
+        let outcome = match decompress(body, &mut plain) {
+            Ok(length) => self.take(plain.get(..length).unwrap_or_default(), message),
+            Err(failure) => Err(failure),
+        };
+        if plain.len() <= IDLE_BYTES_MAX {
+            self.plain = plain;
+        }
+        if self.pending.capacity() * size_of::<Pending>() > IDLE_BYTES_MAX {
+            self.pending = Vec::new();
+        }
+        self.counters.requests.fetch_add(1, Relaxed);
+        match &outcome {
+            Ok(answer) => self.counters.answered(answer),
+            Err(_) => {
+                self.counters.failed.fetch_add(1, Relaxed);
+            }
+        }
+        self.counters.series.store(self.table.len() as u64, Relaxed);
+        outcome
+    }
+
+    fn take(&mut self, plain: &[u8], message: Message) -> Result<Answer, Failure> {
+        let (earliest, now) = {
+            let writer = self.writer.lock();
+            (writer.oldest_accepted().0, writer.now())
+        };
+        self.sweep(now);
+        let latest = now.0.saturating_add(AHEAD_MS_MAX);
+        let answer = Answer::default();
+        let mut intake =
+            Intake { receiver: self, answer, earliest, latest, in_order: true, failed: None };
+        let walked = match message {
+            Message::V1 => v1::walk(plain, &mut intake).map_err(v2::Unreadable::from),
+            Message::V2 => v2::walk(plain, &mut intake),
+        };
+        if let Err(unreadable) = walked {
+            intake.undo();
+            return Err(Failure::Malformed(format!("cannot read the message: {unreadable}")));
+        }
+        intake.apply();
+        match intake.failed {
+            Some(error) => Err(Failure::Store(error)),
+            None => Ok(intake.answer),
+        }
+    }
+
+    /// Forgets what no sample came for in a long time.
+    fn sweep(&mut self, now: Timestamp) {
+        if now.0 < self.swept.0.saturating_add(SWEEP_MS) {
+            return;
+        }
+        self.swept = now;
+        let mut homeless = Vec::new();
+        let table = &mut self.table;
+        self.lanes.sweep(now, &mut self.writer.lock(), |series, lane| {
+            leave(table, series, lane, &mut homeless);
+        });
+        self.table.remove(&homeless);
+    }
+}
+
+fn leave(table: &mut Table, series: u32, lane: u32, homeless: &mut Vec<u32>) {
+    if let Some(state) = table.get_mut(series)
+        && !state.leave(lane)
+    {
+        homeless.push(series);
+    }
+}
+
+impl Intake<'_> {
+    /// The number of the series with this key, if it is known.
+    #[inline]
+    pub(crate) fn known(&mut self, key: Key) -> Option<u32> {
+        if self.receiver.pending.len() >= PENDING_MAX {
+            self.apply();
+        }
+        self.receiver.table.find(key)
+    }
+
+    /// Takes note of a series that has a key not seen before.
+    pub(crate) fn learn(&mut self, key: Key, pairs: Pairs<'_>) -> Result<u32, Reason> {
+        let labels = pairs.build()?;
+        let receiver = &mut *self.receiver;
+        let mut writer = receiver.writer.lock();
+        let series = match writer.resolve(&labels) {
+            Ok(series) => series,
+            Err(Error::LabelsTooLong { .. }) => return Err(Reason::LabelTooLong),
+            Err(Error::SeriesLimit { .. } | Error::Exhausted(_)) => {
+                return Err(Reason::SeriesLimit);
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                return Err(Reason::SeriesLimit);
+            }
+        };
+        let number = receiver.table.find_series(series).unwrap_or_else(|| {
+            let last = writer.last_sample(series);
+            let newest = last.map_or(Newest { at: i64::MIN, bits: 0 }, |sample| Newest {
+                at: sample.at.0,
+                bits: sample.value.to_bits(),
+            });
+            let source = receiver.lanes.source(source_of(&labels), &mut writer);
+            let (home, others) = (None, Vec::new());
+            receiver.table.insert(State { series, source, newest, home, misfits: 0, others })
+        });
+        receiver.table.know(key, number);
+        Ok(number)
+    }
+
+    /// Hands what waits to the store.
+    #[cold]
+    fn apply(&mut self) {
+        if self.failed.is_some() {
+            return self.undo();
+        }
+        let mut pending = std::mem::take(&mut self.receiver.pending);
+        if !self.in_order {
+            pending.sort_by_key(|sample| sample.at);
+        }
+        let writer = Arc::clone(&self.receiver.writer);
+        let stored = self.rows(&pending, writer.lock());
+        for sample in &pending {
+            if let Some(state) = self.receiver.table.get(sample.state) {
+                self.receiver.lanes.settle(state.source);
+            }
+        }
+        self.receiver.pending = pending;
+        match stored {
+            Ok(()) => self.receiver.pending.clear(),
+            Err(error) => {
+                self.failed = Some(error);
+                self.undo();
+            }
+        }
+        self.in_order = true;
+    }
+
+    fn rows(
+        &mut self,
+        pending: &[Pending],
+        mut writer: MutexGuard<'_, Writer>,
+    ) -> Result<(), Error> {
+        let Receiver { table, lanes, .. } = &mut *self.receiver;
+        let mut homeless = false;
+        for sample in pending {
+            match table.get(sample.state).map(|state| state.home) {
+                Some(Some(home)) => lanes.expect_in(home.lane, sample.at),
+                _ => homeless = true,
+            }
+        }
+        if homeless {
+            for sample in pending {
+                if let Some(state) = table.get_mut(sample.state).filter(|s| s.home.is_none()) {
+                    lanes.house(sample.state, state, sample.at, &mut writer)?;
+                }
+            }
+        }
+        for (index, sample) in pending.iter().enumerate() {
+            let Some(state) = table.get_mut(sample.state) else { continue };
+            let what = (sample.at, sample.value);
+            lanes.put(sample.state, state, what, &mut writer, &mut self.answer)?;
+            if index % TURN_SAMPLES == TURN_SAMPLES - 1 {
+                MutexGuard::bump(&mut writer);
+            }
+        }
+        lanes.flush(&mut writer, &mut self.answer)
+    }
+
+    /// Forgets what waits, as if it had not come.
+    #[cold]
+    fn undo(&mut self) {
+        let Receiver { table, lanes, pending, writer, .. } = &mut *self.receiver;
+        for sample in pending.drain(..).rev() {
+            if let Some(state) = table.get_mut(sample.state) {
+                state.newest = sample.before;
+                lanes.settle(state.source);
+            }
+        }
+        let mut homeless = Vec::new();
+        lanes.give_up(&mut writer.lock(), |series, lane| {
+            leave(table, series, lane, &mut homeless);
+        });
+        table.remove(&homeless);
+    }
+}
+
+/// Decompresses into `plain`, which grows as needed; returns the length of the message.
+fn decompress(body: &[u8], plain: &mut Vec<u8>) -> Result<usize, Failure> {
+    let corrupt = || Failure::Malformed("snappy: corrupt input".to_owned());
+    if body.len() > BODY_BYTES_MAX {
+        let text = format!("the body has {} bytes, {BODY_BYTES_MAX} are allowed", body.len());
+        return Err(Failure::TooLarge(text));
+    }
+    // ORDER: what the body says of its size is checked before there is room for it.
+    let length = match snap::raw::decompress_len(body) {
+        Ok(length) => length,
+        Err(snap::Error::TooBig { .. }) => usize::MAX,
+        Err(_) => return Err(corrupt()),
+    };
+    if length > PLAIN_BYTES_MAX {
+        let text = format!("snappy: the message is larger than {PLAIN_BYTES_MAX} bytes");
+        return Err(Failure::TooLarge(text));
+    }
+    if length > RATIO_FROM_BYTES && length / RATIO_MAX > body.len() {
+        let text = format!("snappy: a large message compressed more than {RATIO_MAX} to 1");
+        return Err(Failure::TooLarge(text));
+    }
+    if plain.len() < length {
+        // From the system, so that pages that are never written take no memory.
+        *plain = vec![0; length];
+    }
+    let room = plain.get_mut(..length).unwrap_or_default();
+    let written = snap::raw::Decoder::new().decompress(body, room).map_err(|_| corrupt())?;
+    match written == length {
+        true => Ok(length),
+        false => Err(corrupt()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

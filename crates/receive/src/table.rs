@@ -1,0 +1,124 @@
+//! What is known of each series.
+
+use std::collections::HashMap;
+
+use narthex_model::Hashing;
+use narthex_store::SeriesRef;
+
+use crate::key::{ByKey, Key};
+use crate::slab::Slab;
+
+/// A series may be known by so many keys (a sender may order labels as it likes) before all keys
+/// are forgotten and learned anew.
+const KEYS_PER_SERIES_MAX: usize = 4;
+
+/// So many keys more are always kept.
+const KEYS_MIN: usize = 1 << 16;
+
+/// The newest sample of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Newest {
+    /// Its time in milliseconds; `i64::MIN`: there is none.
+    pub(crate) at: i64,
+    /// The bits of its value.
+    pub(crate) bits: u64,
+}
+
+/// Where a series has a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) lane: u32,
+    pub(crate) column: u32,
+}
+
+/// What is known of a series.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) series: SeriesRef,
+    pub(crate) source: u32,
+    pub(crate) newest: Newest,
+    /// The column that its samples go to when nothing speaks against it.
+    pub(crate) home: Option<Spot>,
+    /// How many samples in a row could not go there.
+    pub(crate) misfits: u8,
+    /// Further columns.
+    pub(crate) others: Vec<Spot>,
+}
+
+impl State {
+    /// Its column in a lane.
+    pub(crate) fn spot_in(&self, lane: u32) -> Option<Spot> {
+        let spots = self.home.iter().chain(&self.others);
+        spots.copied().find(|spot| spot.lane == lane)
+    }
+
+    /// Forgets a lane; `false`: that was the last one.
+    pub(crate) fn leave(&mut self, lane: u32) -> bool {
+        self.others.retain(|spot| spot.lane != lane);
+        if self.home.is_some_and(|home| home.lane == lane) {
+            self.home = self.others.pop();
+        }
+        self.home.is_some()
+    }
+}
+
+/// All series that samples came for lately.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    by_key: ByKey<u32>,
+    by_series: HashMap<SeriesRef, u32, Hashing>,
+    states: Slab<State>,
+}
+
+impl Table {
+    #[inline]
+    pub(crate) fn find(&self, key: Key) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The state of a series that a key was not known for.
+    pub(crate) fn find_series(&self, series: SeriesRef) -> Option<u32> {
+        self.by_series.get(&series).copied()
+    }
+
+    pub(crate) fn insert(&mut self, state: State) -> u32 {
+        let series = state.series;
+        let number = self.states.insert(state);
+        self.by_series.insert(series, number);
+        number
+    }
+
+    pub(crate) fn know(&mut self, key: Key, number: u32) {
+        if self.by_key.len() >= KEYS_MIN + KEYS_PER_SERIES_MAX * self.states.len() {
+            self.by_key.clear();
+        }
+        self.by_key.insert(key, number);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, number: u32) -> Option<&State> {
+        self.states.get(number)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut State> {
+        self.states.get_mut(number)
+    }
+
+    /// Forgets series.
+    pub(crate) fn remove(&mut self, numbers: &[u32]) {
+        for &number in numbers {
+            if let Some(state) = self.states.remove(number) {
+                self.by_series.remove(&state.series);
+            }
+        }
+        if !numbers.is_empty() {
+            let states = &self.states;
+            self.by_key.retain(|_, number| states.get(*number).is_some());
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.states.len()
+    }
+}

@@ -1,0 +1,103 @@
+//! The message of remote write 1.0, `prometheus.WriteRequest`.
+
+use crate::answer::Reason;
+use crate::batch::Items;
+use crate::labels::Pairs;
+use crate::receiver::Intake;
+use crate::wire::{Fields, Malformed};
+
+/// The tag of a label in a series: field 1, bytes.
+const LABEL: u8 = 0x0a;
+
+/// Where the parts of a series stand.
+const ITEMS: Items = Items { samples: 2, exemplars: 3, histograms: 4 };
+
+/// Takes every series of the message.
+pub(crate) fn walk(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
+    let mut fields = Fields::new(message);
+    while let Some(field) = fields.next()? {
+        // Metadata, field 3, is not kept: Prometheus' receiver does not keep it either.
+        if field.number == 1 {
+            series(field.bytes()?, intake)?;
+        }
+    }
+    Ok(())
+}
+
+fn series(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
+    let mut fields = Fields::new(message);
+    let span = fields.span(LABEL)?;
+    let rest = fields.rest();
+    if has_label(rest)? {
+        return scattered(message, intake);
+    }
+    let key = intake.receiver.keys.of_bytes(span);
+    let known = intake.known(key);
+    let known = match known {
+        Some(state) => Ok(state),
+        None => match labels(span)? {
+            Ok(pairs) => intake.learn(key, pairs),
+            Err(reason) => Err(reason),
+        },
+    };
+    intake.items(known, rest, ITEMS, || labels(span).ok()?.ok()?.build().ok())
+}
+
+/// Whether a label stands among the samples; such a message is legal, and nobody writes it.
+fn has_label(rest: &[u8]) -> Result<bool, Malformed> {
+    // One sample follows in nearly every request.
+    if let [0x12, length, sample @ ..] = rest
+        && sample.len() == usize::from(*length)
+    {
+        return Ok(false);
+    }
+    let mut fields = Fields::new(rest);
+    while let Some(field) = fields.next()? {
+        if field.number == 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn scattered(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
+    let mut fields = Fields::new(message);
+    let mut span = Vec::new();
+    while let Some(field) = fields.next()? {
+        if field.number == 1 {
+            span.push(LABEL);
+            put_length(&mut span, field.bytes()?.len());
+            span.extend_from_slice(field.bytes()?);
+        }
+    }
+    let key = intake.receiver.keys.of_bytes(&span);
+    let known = match intake.known(key) {
+        Some(state) => Ok(state),
+        None => match labels(&span)? {
+            Ok(pairs) => intake.learn(key, pairs),
+            Err(reason) => Err(reason),
+        },
+    };
+    intake.items(known, message, ITEMS, || labels(&span).ok()?.ok()?.build().ok())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
+fn put_length(out: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push((length & 0x7f) as u8);
+}
+
+/// The pairs of labels that stand one after the other.
+fn labels(span: &[u8]) -> Result<Result<Pairs<'_>, Reason>, Malformed> {
+    let mut pairs = Pairs::default();
+    let mut fields = Fields::new(span);
+    while let Some(field) = fields.next()? {
+        if let Err(reason) = pairs.push_message(field.bytes()?)? {
+            return Ok(Err(reason));
+        }
+    }
+    Ok(Ok(pairs))
+}

@@ -1,0 +1,128 @@
+//! The message of remote write 2.0, `io.prometheus.write.v2.Request`.
+
+use crate::answer::Reason;
+use crate::batch::Items;
+use crate::key::Key;
+use crate::labels::Pairs;
+use crate::receiver::Intake;
+use crate::wire::{Fields, Malformed};
+
+/// Most symbols of a request; each costs some memory while it is read.
+pub(crate) const SYMBOLS_MAX: usize = 200_000;
+
+/// Where the parts of a series stand.
+const ITEMS: Items = Items { samples: 2, exemplars: 4, histograms: 3 };
+
+/// Why a message cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("more than {SYMBOLS_MAX} symbols")]
+    Symbols,
+}
+
+/// A text that series refer to.
+#[derive(Clone, Copy, Debug)]
+struct Symbol<'a> {
+    text: &'a [u8],
+    key: Key,
+}
+
+/// Takes every series of the message.
+pub(crate) fn walk(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Unreadable> {
+    let symbols = symbols(message, intake)?;
+    let mut fields = Fields::new(message);
+    while let Some(field) = fields.next()? {
+        if field.number == 5 {
+            series(field.bytes()?, &symbols, intake)?;
+        }
+    }
+    Ok(())
+}
+
+fn symbols<'a>(message: &'a [u8], intake: &Intake<'_>) -> Result<Vec<Symbol<'a>>, Unreadable> {
+    let mut symbols = Vec::new();
+    let mut fields = Fields::new(message);
+    while let Some(field) = fields.next()? {
+        if field.number == 4 {
+            if symbols.len() == SYMBOLS_MAX {
+                return Err(Unreadable::Symbols);
+            }
+            let text = field.bytes()?;
+            symbols.push(Symbol { text, key: intake.receiver.keys.of_bytes(text) });
+        }
+    }
+    Ok(symbols)
+}
+
+fn series(
+    message: &[u8],
+    symbols: &[Symbol<'_>],
+    intake: &mut Intake<'_>,
+) -> Result<(), Malformed> {
+    let mut key = intake.receiver.keys.list();
+    let mut missing = false;
+    let mut count = 0usize;
+    each_reference(message, |reference| {
+        count += 1;
+        match symbol(symbols, reference) {
+            Some(symbol) => key.add(symbol.key),
+            None => missing = true,
+        }
+    })?;
+    let known = if missing || !count.is_multiple_of(2) {
+        Err(Reason::BadSymbol)
+    } else {
+        let key = key.finish();
+        match intake.known(key) {
+            Some(state) => Ok(state),
+            None => match labels(message, symbols)? {
+                Ok(pairs) => intake.learn(key, pairs),
+                Err(reason) => Err(reason),
+            },
+        }
+    };
+    intake.items(known, message, ITEMS, || labels(message, symbols).ok()?.ok()?.build().ok())
+}
+
+fn symbol<'s, 'a>(symbols: &'s [Symbol<'a>], reference: u64) -> Option<&'s Symbol<'a>> {
+    symbols.get(usize::try_from(reference).ok()?)
+}
+
+/// Calls `each` with the references of a series, packed or not.
+fn each_reference(message: &[u8], mut each: impl FnMut(u64)) -> Result<(), Malformed> {
+    let mut fields = Fields::new(message);
+    while let Some(field) = fields.next()? {
+        if field.number != 1 {
+            continue;
+        }
+        if let Ok(single) = field.varint() {
+            each(single);
+            continue;
+        }
+        let mut packed = Fields::new(field.bytes()?);
+        while let Some(reference) = packed.packed()? {
+            each(reference);
+        }
+    }
+    Ok(())
+}
+
+fn labels<'a>(
+    message: &[u8],
+    symbols: &[Symbol<'a>],
+) -> Result<Result<Pairs<'a>, Reason>, Malformed> {
+    let mut pairs = Pairs::default();
+    let mut name: Option<&'a [u8]> = None;
+    let mut outcome = Ok(());
+    each_reference(message, |reference| {
+        let text = symbol(symbols, reference).map_or(&[][..], |symbol| symbol.text);
+        match name.take() {
+            None => name = Some(text),
+            Some(_) if outcome.is_err() => {}
+            Some(name) => outcome = pairs.push(name, text),
+        }
+    })?;
+    Ok(outcome.map(|()| pairs))
+}
