@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::read;
 
 /// Each crate with the crates of ours that it may use, as ARCHITECTURE.md shows them.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("expo", &["model"]),
     ("store", &["model"]),
