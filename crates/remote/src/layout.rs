@@ -183,6 +183,8 @@ impl Segment {
             let labels = series.get(column).and_then(|&series| source.store.labels(series));
             match labels {
                 None => segment.unknown |= 1 << column,
+                // The parts of histograms are no series for a receiver.
+                Some(labels) if labels.part().is_some() => {}
                 Some(labels) if source.prepare.apply(&labels, &mut encoder.builder) => {
                     put_labels(&mut blocks.bytes, &encoder.builder);
                     segment.kept |= 1 << column;

@@ -1,9 +1,10 @@
 //! A consistent view for queries.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use narthex_model::{Matcher, TimeRange};
+use narthex_model::{Matcher, PART, TimeRange};
 
 use crate::Error;
 use crate::head::layout::Sight;
@@ -36,6 +37,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// The series that satisfy all matchers and may have samples in `range`, sorted by labels.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, Error> {
+        let Some(matchers) = visible(matchers) else { return Ok(Selection::default()) };
+        let matchers = &*matchers;
         let mut gathered = Gathered::default();
         let mut warnings = Vec::new();
         self.select_head(matchers, range, |index, number, parts| {
@@ -61,6 +64,8 @@ impl Snapshot {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, Error> {
+        let Some(matchers) = visible(matchers) else { return Ok(Vec::new()) };
+        let matchers = &*matchers;
         let mut names = BTreeSet::new();
         self.select_head(matchers, range, |index, number, _| {
             for (name, _) in index.texts(number) {
@@ -72,6 +77,7 @@ impl Snapshot {
         for block in &self.view.blocks {
             block.label_names(matchers, range, &mut names, &mut Vec::new());
         }
+        names.remove(PART);
         Ok(names.into_iter().collect())
     }
 
@@ -83,6 +89,11 @@ impl Snapshot {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, Error> {
+        let matchers = match visible(matchers) {
+            Some(matchers) if name != PART => matchers,
+            _ => return Ok(Vec::new()),
+        };
+        let matchers = &*matchers;
         let mut values = BTreeSet::new();
         self.select_head(matchers, range, |index, number, _| {
             let found = index.texts(number).find(|&(n, _)| n == name);
@@ -120,6 +131,16 @@ impl Snapshot {
             }
         }
     }
+}
+
+/// The matchers without those of the label that no reader sees; none if they ask that it be there.
+fn visible(matchers: &[Matcher]) -> Option<Cow<'_, [Matcher]>> {
+    if matchers.iter().all(|matcher| matcher.name() != PART) {
+        return Some(Cow::Borrowed(matchers));
+    }
+    let (hidden, visible): (Vec<_>, Vec<_>) =
+        matchers.iter().cloned().partition(|matcher| matcher.name() == PART);
+    hidden.iter().all(Matcher::matches_empty).then_some(Cow::Owned(visible))
 }
 
 /// The outcome of [`Snapshot::select`].

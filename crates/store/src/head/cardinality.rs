@@ -1,6 +1,6 @@
 //! What the head's series consist of.
 
-use narthex_model::METRIC_NAME;
+use narthex_model::{METRIC_NAME, PART};
 
 use super::index::Index;
 use crate::Cardinality;
@@ -11,6 +11,9 @@ impl Index {
         let mut found = Cardinality { series: self.len() as u64, ..Cardinality::default() };
         for (&name, postings) in &self.names {
             let name = self.symbols.text(name);
+            if name == PART {
+                continue;
+            }
             let mut bytes = 0;
             found.label_pairs += postings.values.len() as u64;
             found.values_by_label.push((name.to_owned(), postings.values.len() as u64));

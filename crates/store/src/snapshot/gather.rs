@@ -8,6 +8,7 @@ use narthex_model::{Hashing, Labels};
 use super::series::{BlockPart, HeadPart, Series};
 use crate::block::{Block, Found};
 use crate::head::layout::Sight;
+use crate::histogram::{Part, PartSeries, attach};
 use crate::view::View;
 
 /// Series as they are found, each with all its parts.
@@ -68,11 +69,26 @@ impl Gathered {
             }
             same
         });
-        let series = self.found.into_iter();
-        series
-            .map(|parts| {
-                Series::new(parts.labels, parts.head, parts.blocks, Arc::clone(view), sight)
-            })
-            .collect()
+        let mut parts = Vec::new();
+        let mut series = Vec::with_capacity(self.found.len());
+        let make = |found: Parts| {
+            Series::new(found.labels, found.head, found.blocks, Arc::clone(view), sight)
+        };
+        for found in self.found {
+            match found.labels.part().map(Part::parse) {
+                None => series.push(make(found)),
+                // A part of a later version is not for us.
+                Some(None) => {}
+                Some(Some(part)) => {
+                    let whole = found.labels.whole();
+                    parts.push((whole, PartSeries { part, series: make(found) }));
+                }
+            }
+        }
+        if parts.is_empty() {
+            return series;
+        }
+        let empty = |labels| make(Parts { labels, head: Vec::new(), blocks: Vec::new() });
+        attach(series, parts, empty)
     }
 }

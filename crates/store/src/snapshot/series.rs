@@ -9,6 +9,7 @@ use super::Samples;
 use crate::block::{Scratch, SeriesIndex};
 use crate::codec::Decoder;
 use crate::head::layout::{Layout, Sight, Sink};
+use crate::histogram::PartSeries;
 use crate::view::View;
 use crate::{Column, Error, RowSeq};
 
@@ -20,6 +21,8 @@ pub struct Series {
     view: Arc<View>,
     head: Vec<HeadPart>,
     blocks: Vec<BlockPart>,
+    /// What holds its histograms and start times, by part.
+    parts: Arc<[PartSeries]>,
 }
 
 /// A column of the head that has samples of the series.
@@ -61,7 +64,21 @@ impl Series {
         view: Arc<View>,
         sight: Sight,
     ) -> Self {
-        Self { labels, sight, view, head, blocks }
+        Self { labels, sight, view, head, blocks, parts: Arc::from([]) }
+    }
+
+    /// What holds its histograms and start times, by part.
+    pub(crate) fn parts(&self) -> &[PartSeries] {
+        &self.parts
+    }
+
+    pub(crate) fn set_parts(&mut self, parts: Vec<PartSeries>) {
+        self.parts = Arc::from(parts);
+    }
+
+    /// Whether it has samples that are numbers (in some range).
+    pub(crate) fn has_numbers(&self) -> bool {
+        !(self.head.is_empty() && self.blocks.is_empty())
     }
 
     /// Its labels.
