@@ -107,6 +107,9 @@ pub enum Error {
     /// A number space is used up: there are only so many names.
     #[error("no more {0} can be named in this data directory")]
     Exhausted(&'static str),
+    /// The store already has samples where more were to be imported.
+    #[error("the store has samples of its own from {} to {}", .0.start, .0.end)]
+    Occupied(narthex_model::TimeRange),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -124,7 +124,7 @@ impl Chores {
     }
 
     /// A new block's number.
-    fn take_number(&mut self) -> u64 {
+    pub(crate) fn take_number(&mut self) -> u64 {
         let number = self.next_block;
         self.next_block += 1;
         number

@@ -72,6 +72,18 @@ impl Writer {
         Ok(series)
     }
 
+    /// Sets numbers aside for blocks that are written past the log, and makes that durable: the
+    /// first series and the first layout of those that may be used.
+    pub(crate) fn reserve(&mut self, series: u32, layouts: u32) -> Result<(u32, u32), Error> {
+        let first = (self.ids.series, self.ids.layout);
+        let next = first.0.checked_add(series).ok_or(Error::Exhausted("series"))?;
+        self.ids.layout = first.1.checked_add(layouts).ok_or(Error::Exhausted("layouts"))?;
+        self.ids.series = next;
+        // The head of a segment says which numbers were given out.
+        self.roll()?;
+        Ok(first)
+    }
+
     /// Names a new source.
     pub fn new_source(&mut self) -> SourceRef {
         let source = SourceRef(self.ids.source);

@@ -30,12 +30,16 @@ pub(crate) fn merge(blocks: &[&Block], mut writer: Writer, path: &str) -> Result
         let meta = block.meta();
         finish.window.start = finish.window.start.min(meta.window.start);
         finish.window.end = finish.window.end.max(meta.window.end);
-        finish.first_seq = finish.first_seq.min(meta.first_seq);
+        // Imported rows have no place.
+        if meta.last_seq > RowSeq(0) {
+            finish.first_seq = finish.first_seq.min(meta.first_seq);
+        }
         finish.last_seq = finish.last_seq.max(meta.last_seq);
         copy_series(block, &mut writer)?;
         copy_chunks(block, &mut writer)?;
         writer.add_samples(meta.samples);
     }
+    finish.first_seq = finish.first_seq.min(finish.last_seq);
     writer.finish(&finish, path)
 }
 

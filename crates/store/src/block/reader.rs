@@ -215,7 +215,7 @@ impl Block {
         &self.view
     }
 
-    pub(super) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.footer.id
     }
 

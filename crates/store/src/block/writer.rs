@@ -84,6 +84,16 @@ impl Writer {
         Ok(writer)
     }
 
+    /// The id that the block's file will have.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Samples so far.
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples
+    }
+
     /// Tells the labels of a series, at any time before [`Writer::finish`]; the first wins.
     pub(crate) fn add_series(&mut self, series: SeriesRef, labels: &Labels) {
         self.index.add_series(series, labels);

@@ -222,7 +222,7 @@ impl Layout {
     /// The start of the oldest window that is not before `from`.
     pub(crate) fn oldest_window(&self, from: Timestamp) -> Option<i64> {
         let state = self.state.lock();
-        state.windows.iter().map(|window| window.start).find(|&start| start >= from.0)
+        state.windows.iter().find(|window| window.last >= from).map(|window| window.start)
     }
 
     /// What there is in the window that begins at `start`. No row may come to it any more.
@@ -258,7 +258,7 @@ impl Layout {
             ..LayoutStats::default()
         };
         found.bytes += (state.open.values.len() * size_of::<f64>()) as u64;
-        for window in state.windows.iter().filter(|window| window.start >= from.0) {
+        for window in state.windows.iter().filter(|window| window.last >= from) {
             found.first.get_or_insert(window.first.at);
             found.first_seq.get_or_insert(window.first.seq);
             found.last = Some(window.last);
@@ -312,7 +312,7 @@ impl State {
 
 impl Window {
     fn is_visible(&self, range: TimeRange, sight: Sight) -> bool {
-        self.start >= sight.sealed_until.0
+        self.last >= sight.sealed_until
             && self.first.seq <= sight.seq
             && range.overlaps(TimeRange::new(self.first.at, self.last))
     }

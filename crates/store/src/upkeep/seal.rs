@@ -54,13 +54,15 @@ impl Store {
 
     fn seal(&self, start: i64, chores: &mut Chores) -> Result<(), Error> {
         let end = start.saturating_add(self.head.window_ms);
-        let window = TimeRange::new(Timestamp(start), Timestamp(end - 1));
+        // Imported blocks end where their samples do, which may be within this window.
+        let first = self.view.read().sealed_until.max(Timestamp(start));
+        let window = TimeRange::new(first, Timestamp(end - 1));
         // ORDER: from here on no row enters the window, so what is collected is all of it.
         self.head.freeze(Timestamp(end));
         let number = chores.take_number();
         let path = view::block_path(number);
         let tmp = format!("{path}-{}{TMP_END}", self.clock.now());
-        let written = self.write_block(window, &tmp, &path);
+        let written = self.write_block(start, window, &tmp, &path);
         let opened = written.and_then(|()| self.open_block(&path));
         let block = match opened {
             Ok(block) => block,
@@ -81,7 +83,13 @@ impl Store {
         Block::open(path, bytes)
     }
 
-    fn write_block(&self, window: TimeRange, tmp: &str, path: &str) -> Result<(), Error> {
+    fn write_block(
+        &self,
+        start: i64,
+        window: TimeRange,
+        tmp: &str,
+        path: &str,
+    ) -> Result<(), Error> {
         let mut sealer = Sealer {
             store: self,
             writer: block::Writer::new(Arc::clone(&self.fs), tmp)?,
@@ -91,7 +99,7 @@ impl Store {
         };
         let mut scratch = Scratch::default();
         for layout in self.head.all_layouts() {
-            if let Some(part) = layout.seal_part(window.start.0, &mut scratch) {
+            if let Some(part) = layout.seal_part(start, &mut scratch) {
                 sealer.add_layout(&layout, &part)?;
             }
         }
