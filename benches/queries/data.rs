@@ -190,7 +190,7 @@ fn series_labels(series: &str, job: &str, instance: usize) -> Labels {
                     break;
                 }
                 '\\' => {
-                    value.push(chars.next().map_or('\\', |(_, c)| if c == 'n' { '\n' } else { c }))
+                    value.push(chars.next().map_or('\\', |(_, c)| if c == 'n' { '\n' } else { c }));
                 }
                 c => value.push(c),
             }

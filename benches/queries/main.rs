@@ -8,7 +8,6 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    clippy::disallowed_types,
     reason = "a program for developers that talks to its terminal, the disk and the clock"
 )]
 

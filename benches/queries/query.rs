@@ -25,7 +25,7 @@ const fn range(name: &'static str, text: &'static str, hours: i64, step: i64) ->
 pub(crate) const ALL: [Query; 24] = [
     instant("one sample", r#"node_load1{instance="node-3:9100"}"#),
     instant("instant rate", r#"rate(node_cpu_seconds_total{mode!="idle"}[5m])"#),
-    instant("instant sum by", r#"sum by (instance) (rate(node_network_receive_bytes_total[5m]))"#),
+    instant("instant sum by", "sum by (instance) (rate(node_network_receive_bytes_total[5m]))"),
     instant(
         "instant quantile",
         "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))",

@@ -1,5 +1,7 @@
 //! What was measured, as a table and as JSON.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::answer;
@@ -35,7 +37,7 @@ impl Figures {
 pub(crate) fn print(queries: &[Query], all: &[Figures]) {
     let mut head = format!("{:<24}", "CPU ms / wall ms");
     for figures in all {
-        head.push_str(&format!("{:>20}", figures.product.name()));
+        let _ = write!(head, "{:>20}", figures.product.name());
     }
     println!("{head}   of best");
     let own = find(all, Product::Narthex);
@@ -45,19 +47,19 @@ pub(crate) fn print(queries: &[Query], all: &[Figures]) {
         for figures in all {
             let cost = figures.costs.get(index).copied();
             let cost = cost.unwrap_or(Cost { cpu_ms: f64::NAN, wall_ms: f64::NAN });
-            line.push_str(&format!("{:>10.3} /{:>8.3}", cost.cpu_ms, cost.wall_ms));
+            let _ = write!(line, "{:>10.3} /{:>8.3}", cost.cpu_ms, cost.wall_ms);
         }
         let cpu = |figures: &Figures| figures.costs.get(index).map(|cost| cost.cpu_ms);
         let peers = all.iter().filter(|f| f.product != Product::Narthex).filter_map(cpu);
         let best = peers.fold(f64::INFINITY, f64::min);
         if let Some(mine) = own.and_then(cpu) {
-            line.push_str(&format!("{:>10.2}", mine / best));
+            let _ = write!(line, "{:>10.2}", mine / best);
             above += usize::from(mine > best);
             let theirs = find(all, Product::Prometheus).and_then(cpu);
             shares.extend(theirs.map(|theirs| mine.max(1e-3) / theirs));
         }
         if let Some(text) = difference(all, index) {
-            line.push_str(&format!("  DIFFERENT: {text}"));
+            let _ = write!(line, "  DIFFERENT: {text}");
         }
         println!("{line}");
     }

@@ -1,5 +1,6 @@
 //! A set of labels, sorted by name, in one allocation.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -53,6 +54,28 @@ impl Labels {
         Self(Arc::from(text))
     }
 
+    /// The labels whose names `keep` accepts.
+    #[must_use]
+    pub fn filtered(&self, keep: impl FnMut(&str) -> bool) -> Self {
+        let mut text = String::with_capacity(self.0.len());
+        self.encode_filtered(keep, &mut text);
+        if text.len() == self.0.len() { self.clone() } else { Self(Arc::from(text)) }
+    }
+
+    /// Appends the encoded form of [`Labels::filtered`], as [`Labels::as_encoded`] gives it: a key
+    /// that is looked up without making a set of its own.
+    pub fn encode_filtered(&self, mut keep: impl FnMut(&str) -> bool, out: &mut String) {
+        let mut rest: &str = &self.0;
+        while !rest.is_empty() {
+            let (name, after) = take(rest);
+            let (_, next) = take(after);
+            if keep(name) {
+                out.push_str(&rest[..rest.len() - next.len()]);
+            }
+            rest = next;
+        }
+    }
+
     /// The value of `name`, if the set has it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|&(n, _)| n == name).map(|(_, value)| value)
@@ -101,6 +124,13 @@ impl Labels {
 
     /// The encoded form: stable within one version of the program, good as a hash key.
     pub fn as_encoded(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A set is found by its encoded form.
+impl Borrow<str> for Labels {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -332,6 +362,18 @@ mod tests {
         assert_eq!((part.part(), part.whole()), (Some("sum"), whole.clone()));
         assert_eq!((whole.part(), whole.whole()), (None, whole.clone()));
         assert!(part < whole && Labels::empty().part().is_none());
+    }
+
+    #[test]
+    fn leaves_labels_out() {
+        let labels = Labels::from_pairs([("a", "1"), ("b", "2"), ("c", "3")]);
+        assert_eq!(labels.filtered(|name| name != "b").to_string(), r#"{a="1", c="3"}"#);
+        assert_eq!(labels.filtered(|_| false), Labels::empty());
+        let known = std::collections::HashSet::from([labels.filtered(|name| name == "c")]);
+        let mut key = String::new();
+        labels.encode_filtered(|name| name == "c", &mut key);
+        assert!(known.contains(key.as_str()));
+        assert!(!known.contains(labels.as_encoded()));
     }
 
     proptest! {

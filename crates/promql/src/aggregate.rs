@@ -6,12 +6,13 @@ use narthex_model::number::{GoFloat, PlainFloat};
 use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_absent};
 
 use crate::Error;
-use crate::column::{Column, Slots, join_same};
+use crate::column::{Column, Slots, is_metadata, join_same};
 use crate::eval::Evaluator;
-use crate::numeric::{Mean, Sum, quantile};
+use crate::numeric::quantile;
 use crate::plan::{Aggregate, AggregateOp, Expr, Span};
 use crate::steps::Steps;
 
+mod fold;
 mod rank;
 
 /// Columns that are aggregated into one.
@@ -37,24 +38,19 @@ impl Evaluator<'_> {
         if let (Some(param), AggregateOp::CountValues) = (&aggregate.param, aggregate.op) {
             check_label(param)?;
         }
+        if let Some(out) = self.fold(aggregate, steps)? {
+            self.keep(&out, held)?;
+            return Ok(out);
+        }
         let columns = self.vector(&aggregate.inner, steps)?;
         let out = match aggregate.op {
             AggregateOp::CountValues => count_values(aggregate, &columns)?,
-            AggregateOp::Topk
-            | AggregateOp::Bottomk
-            | AggregateOp::Limitk
-            | AggregateOp::LimitRatio => {
-                self.rank(aggregate, &columns, &params, param_span, steps)?
-            }
             AggregateOp::Quantile => {
                 self.warn_quantile(&params, param_span);
                 let groups = groups(aggregate, &columns);
                 groups.iter().filter_map(|g| quantiles(g, &columns, &params, steps)).collect()
             }
-            op => {
-                let groups = groups(aggregate, &columns);
-                groups.iter().filter_map(|group| fold(op, group, &columns, steps)).collect()
-            }
+            _ => self.rank(aggregate, &columns, &params, param_span, steps)?,
         };
         self.keep(&out, held)?;
         Ok(out)
@@ -94,19 +90,26 @@ fn check_label(param: &crate::plan::Node) -> Result<(), Error> {
     }
 }
 
+/// Whether a label with the name `name` is one of its group's. With `nameless` the metric's name
+/// is taken as gone.
+fn groups_by(aggregate: &Aggregate, name: &str, nameless: bool) -> bool {
+    let named = aggregate.labels.iter().any(|label| label == name);
+    if nameless && is_metadata(name) {
+        return false;
+    }
+    if aggregate.without { name != METRIC_NAME && !named } else { named }
+}
+
 /// The labels of the group that `labels` belong to.
-fn group_labels(aggregate: &Aggregate, labels: &Labels) -> Labels {
-    let named = |name: &str| aggregate.labels.iter().any(|label| label == name);
-    if !aggregate.without && aggregate.labels.is_empty() {
-        return Labels::empty();
+fn group_labels(aggregate: &Aggregate, labels: &Labels, nameless: bool) -> Labels {
+    labels.filtered(|name| groups_by(aggregate, name, nameless))
+}
+
+/// Appends the encoded form of [`group_labels`].
+fn encode_group(aggregate: &Aggregate, labels: &Labels, nameless: bool, out: &mut String) {
+    if aggregate.without || !aggregate.labels.is_empty() {
+        labels.encode_filtered(|name| groups_by(aggregate, name, nameless), out);
     }
-    let mut builder = LabelsBuilder::from_labels(labels);
-    if aggregate.without {
-        builder.retain(|name, _| name != METRIC_NAME && !named(name));
-    } else {
-        builder.retain(|name, _| named(name));
-    }
-    builder.build()
 }
 
 /// Sorts columns into groups, in the order of their first member.
@@ -114,7 +117,7 @@ fn groups(aggregate: &Aggregate, columns: &[Column]) -> Vec<Group> {
     let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
     let mut groups: Vec<Group> = Vec::new();
     for (index, column) in columns.iter().enumerate() {
-        let labels = group_labels(aggregate, &column.labels);
+        let labels = group_labels(aggregate, &column.labels, false);
         let next = groups.len();
         let place = *places.entry(labels.clone()).or_insert(next);
         if place == next {
@@ -132,113 +135,6 @@ impl Group {
     fn columns<'c>(&self, columns: &'c [Column]) -> impl Iterator<Item = &'c Column> {
         self.members.iter().filter_map(|&index| columns.get(index))
     }
-}
-
-/// Folds the members of a group, column by column.
-fn fold(op: AggregateOp, group: &Group, columns: &[Column], steps: Steps) -> Option<Column> {
-    let members = || group.columns(columns);
-    let values = match op {
-        AggregateOp::Sum => {
-            let sums = accumulate(members(), steps, Sum::new, |sum, value| *sum = sum.plus(value));
-            finish(sums, Sum::total)
-        }
-        AggregateOp::Avg => {
-            let means = accumulate(members(), steps, Mean::new, Mean::add);
-            finish(means, |mean| mean.value())
-        }
-        AggregateOp::Count => {
-            finish(accumulate(members(), steps, |_| 1.0, |n, _| *n += 1.0), |n| n)
-        }
-        AggregateOp::Group => finish(accumulate(members(), steps, |_| 1.0, |_, _| {}), |one| one),
-        AggregateOp::Min => {
-            let least = accumulate(
-                members(),
-                steps,
-                |first| first,
-                |least: &mut f64, value| {
-                    if *least > value || least.is_nan() {
-                        *least = value;
-                    }
-                },
-            );
-            finish(least, |least| least)
-        }
-        AggregateOp::Max => {
-            let most = accumulate(
-                members(),
-                steps,
-                |first| first,
-                |most: &mut f64, value| {
-                    if *most < value || most.is_nan() {
-                        *most = value;
-                    }
-                },
-            );
-            finish(most, |most| most)
-        }
-        _ => {
-            let spreads = accumulate(members(), steps, Spread::new, Spread::add);
-            let root = op == AggregateOp::Stddev;
-            finish(spreads, |spread| {
-                let variance = spread.squares / spread.count;
-                if root { variance.sqrt() } else { variance }
-            })
-        }
-    };
-    values.column(group.labels.clone(), group.drop_name)
-}
-
-/// Welford's running variance.
-#[derive(Clone, Copy, Debug)]
-struct Spread {
-    count: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Spread {
-    fn new(value: f64) -> Self {
-        let squares = if value.is_finite() { 0.0 } else { f64::NAN };
-        Self { count: 1.0, mean: value, squares }
-    }
-
-    fn add(&mut self, value: f64) {
-        self.count += 1.0;
-        let delta = value - self.mean;
-        self.mean += delta / self.count;
-        self.squares += delta * (value - self.mean);
-    }
-}
-
-/// One accumulator per step that some column has a value at.
-fn accumulate<'c, A: Clone>(
-    columns: impl Iterator<Item = &'c Column>,
-    steps: Steps,
-    start: impl Fn(f64) -> A,
-    add: impl Fn(&mut A, f64),
-) -> Vec<Option<A>> {
-    let mut all: Vec<Option<A>> = vec![None; steps.count];
-    for column in columns {
-        let slots = all.get_mut(column.first..).unwrap_or(&mut []);
-        for (slot, &value) in slots.iter_mut().zip(&column.values) {
-            if is_absent(value) {
-                continue;
-            }
-            match slot {
-                Some(state) => add(state, value),
-                None => *slot = Some(start(value)),
-            }
-        }
-    }
-    all
-}
-
-fn finish<A>(all: Vec<Option<A>>, value: impl Fn(A) -> f64) -> Slots {
-    let mut slots = Slots::default();
-    for state in all {
-        slots.push(state.map_or(ABSENT, &value));
-    }
-    slots
 }
 
 fn quantiles(group: &Group, columns: &[Column], params: &[f64], steps: Steps) -> Option<Column> {
@@ -275,7 +171,7 @@ fn count_values(aggregate: &Aggregate, columns: &[Column]) -> Result<Vec<Column>
                 Some((bits, place)) if bits == value.to_bits() => place,
                 _ => {
                     builder.set(label, &PlainFloat(value).to_string());
-                    let labels = group_labels(&grouping, &builder.build());
+                    let labels = group_labels(&grouping, &builder.build(), false);
                     let next = out.len();
                     let place = *places.entry(labels.clone()).or_insert(next);
                     if place == next {

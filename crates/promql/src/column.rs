@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_absent};
+use narthex_model::{ABSENT, Hashing, Labels, METRIC_NAME, is_absent};
 
 use crate::Error;
 
@@ -106,11 +106,6 @@ impl Slots {
         self.push(value);
     }
 
-    /// How many values there are to be, if every step has one.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.used == 0
-    }
-
     /// The column, without the empty slots at its end; none if no step had a value.
     pub(crate) fn column(mut self, labels: Labels, drop_name: bool) -> Option<Column> {
         if self.used == 0 {
@@ -134,14 +129,12 @@ pub(crate) enum Flow {
 
 /// Labels without the metric's name, type and unit.
 pub(crate) fn drop_metadata(labels: &Labels) -> Labels {
-    if labels.iter().all(|(name, _)| !METADATA_LABELS.contains(&name)) {
-        return labels.clone();
-    }
-    let mut builder = LabelsBuilder::from_labels(labels);
-    for name in METADATA_LABELS {
-        builder.remove(name);
-    }
-    builder.build()
+    labels.filtered(|name| !is_metadata(name))
+}
+
+/// Whether a label says what the metric itself is.
+pub(crate) fn is_metadata(name: &str) -> bool {
+    METADATA_LABELS.contains(&name)
 }
 
 /// Joins columns with the same labels, in the order of their first appearance; leaves out those

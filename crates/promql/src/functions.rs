@@ -6,7 +6,9 @@ use crate::Error;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::Evaluator;
 use crate::plan::{Call, Edge, Expr, Func, Node, Span};
+use crate::select::Taker;
 use crate::steps::Steps;
+use crate::window::Window;
 
 mod absent;
 mod counter;
@@ -23,10 +25,10 @@ mod trend;
 
 /// What a function of a range makes of one window; [`ABSENT`] for nothing. The numbers are its
 /// scalar arguments at that step.
-type WindowFn = fn(&crate::select::Window<'_>, &[f64]) -> f64;
+pub(crate) type WindowFn = fn(&Window<'_>, &[f64]) -> f64;
 
 /// The window function of `func`, if it is a function of a range.
-fn window_fn(func: Func) -> Option<WindowFn> {
+pub(crate) fn window_fn(func: Func) -> Option<WindowFn> {
     Some(match func {
         Func::Rate => rate::rate,
         Func::Increase => rate::increase,
@@ -58,6 +60,10 @@ fn window_fn(func: Func) -> Option<WindowFn> {
     })
 }
 
+fn is_range(node: &Node) -> bool {
+    node.value_type() == crate::ValueType::Matrix
+}
+
 impl Call {
     /// The argument `index`.
     fn arg(&self, index: usize) -> Result<&Node, Error> {
@@ -65,6 +71,12 @@ impl Call {
         self.args
             .get(index)
             .ok_or_else(|| Error::Execution(format!("argument {index} of {name}() is missing")))
+    }
+
+    /// The argument that is a range.
+    fn range(&self) -> Result<&Node, Error> {
+        let range = self.args.iter().find(|arg| is_range(arg));
+        range.ok_or_else(|| Error::Execution("expected a range vector".to_owned()))
     }
 
     /// The text that the argument `index` is.
@@ -150,39 +162,13 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Vec<Column>, Error> {
         let func = call.function.func;
-        let is_range = |node: &&Node| node.value_type() == crate::ValueType::Matrix;
-        let Some(range) = call.args.iter().find(is_range) else {
-            return Err(Error::Execution("expected a range vector".to_owned()));
-        };
-        check_edge(call, range)?;
-        let mut numbers = Vec::new();
-        for arg in call.args.iter().filter(|arg| !is_range(arg)) {
-            numbers.push((self.scalar(arg, steps)?, arg.span));
-        }
-        let mut at_step = vec![0.0; numbers.len()];
-        let mut wrong = Vec::new();
-        let mut columns = self.windows(range, steps, &mut |step, window| {
-            for (slot, (values, _)) in at_step.iter_mut().zip(&numbers) {
-                *slot = values.get(step).copied().unwrap_or(f64::NAN);
-            }
-            trend::check(func, &at_step)?;
-            if let (Func::QuantileOverTime, Some(&q)) = (func, at_step.first())
-                && !(0.0..=1.0).contains(&q)
-                && wrong.len() < 100
-            {
-                wrong.push(q);
-            }
-            Ok(compute(window, &at_step))
-        })?;
-        for q in wrong {
-            self.warn_quantile(&[q], numbers.first().map_or(range.span, |(_, span)| *span));
-        }
+        let mut taker = Taker::Keep(Vec::new());
+        let range = self.range_into(call, compute, steps, &mut taker)?;
+        let mut columns = taker.columns();
         if func == Func::AbsentOverTime {
             return self.absent_over_time(range, &columns, steps);
         }
-        if matches!(func, Func::Rate | Func::Increase) {
-            self.note_counters(&columns, range.span);
-        }
+        self.note_counters(call, columns.iter().map(|column| &column.labels));
         if !func.keeps_name() {
             for column in &mut columns {
                 self.drop_name(column);
@@ -194,12 +180,62 @@ impl Evaluator<'_> {
         join_same(columns, true)
     }
 
-    /// Notes metrics whose name does not look like a counter's.
-    fn note_counters(&mut self, columns: &[Column], at: Span) {
+    /// Computes the columns of a function of a range, names and all; gives the range.
+    pub(crate) fn range_into<'c>(
+        &mut self,
+        call: &'c Call,
+        compute: WindowFn,
+        steps: Steps,
+        taker: &mut Taker<'_>,
+    ) -> Result<&'c Node, Error> {
+        let func = call.function.func;
+        let range = call.range()?;
+        check_edge(call, range)?;
+        let mut numbers = Vec::new();
+        for arg in call.args.iter().filter(|arg| !is_range(arg)) {
+            numbers.push((self.scalar(arg, steps)?, arg.span));
+        }
+        if numbers.is_empty() {
+            let mut visit = |_: usize, window: &Window<'_>| Ok(compute(window, &[]));
+            self.windows(range, steps, &mut visit, taker)?;
+            return Ok(range);
+        }
+        let mut at_step = vec![0.0; numbers.len()];
+        let mut wrong = Vec::new();
+        let mut visit = |step: usize, window: &Window<'_>| {
+            for (slot, (values, _)) in at_step.iter_mut().zip(&numbers) {
+                *slot = values.get(step).copied().unwrap_or(f64::NAN);
+            }
+            trend::check(func, &at_step)?;
+            if let (Func::QuantileOverTime, Some(&q)) = (func, at_step.first())
+                && !(0.0..=1.0).contains(&q)
+                && wrong.len() < 100
+            {
+                wrong.push(q);
+            }
+            Ok(compute(window, &at_step))
+        };
+        self.windows(range, steps, &mut visit, taker)?;
+        for q in wrong {
+            self.warn_quantile(&[q], numbers.first().map_or(range.span, |(_, span)| *span));
+        }
+        Ok(range)
+    }
+
+    /// Notes metrics that are not named like counters, if the function takes counters.
+    pub(crate) fn note_counters<'l>(
+        &mut self,
+        call: &Call,
+        labels: impl Iterator<Item = &'l Labels>,
+    ) {
         const ENDS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+        if !matches!(call.function.func, Func::Rate | Func::Increase) {
+            return;
+        }
+        let Ok(range) = call.range() else { return };
         let mut last = "";
-        for column in columns {
-            let name = column.labels.metric_name();
+        for labels in labels {
+            let name = labels.metric_name();
             if name.is_empty() || name == last || ENDS.iter().any(|end| name.ends_with(end)) {
                 continue;
             }
@@ -208,7 +244,7 @@ impl Evaluator<'_> {
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
                 crate::plan::quoted(name)
             );
-            self.notes.info(&message, at);
+            self.notes.info(&message, range.span);
         }
     }
 

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod script;
 mod select;
 mod steps;
+mod window;
 
 pub use error::{Error, ErrorKind, ParseError};
 pub use eval::{instant, range};

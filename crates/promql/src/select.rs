@@ -1,73 +1,33 @@
 //! Selectors: samples of the store as columns and as windows.
 
-use narthex_model::{ABSENT, Labels, Sample, TimeRange, Timestamp, is_stale};
+use narthex_model::{ABSENT, Labels, Matcher, Sample, TimeRange, Timestamp, is_stale};
 use narthex_store::{Samples, Selection};
 
 use crate::column::{Column, Flow, Slots};
 use crate::eval::{Evaluator, series_of, without_names};
 use crate::plan::{Edge, Expr, Matrix, Node, Selector, Subquery};
 use crate::steps::Steps;
+use crate::window::{Frame, Track, Walks, Window, drop_stale};
 use crate::{Error, Series};
 
-/// The samples that a range function sees at one step.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window<'a> {
-    /// When, ascending.
-    pub(crate) times: &'a [Timestamp],
-    /// What, one per time.
-    pub(crate) values: &'a [f64],
-    /// The left border, which does not belong to the window.
-    pub(crate) start: i64,
-    /// The right border, which does.
-    pub(crate) end: i64,
-    /// The time of evaluation.
-    pub(crate) at: i64,
-    /// Whether samples beyond the borders were added.
-    pub(crate) edge: Edge,
+/// Takes columns one by one.
+pub(crate) enum Taker<'t> {
+    /// Keeps them, with their places in the order of labels.
+    Keep(Vec<(usize, Column)>),
+    /// Looks at each and tells how many samples more it holds now.
+    Fold(&'t mut dyn FnMut(&Column) -> Result<usize, Error>),
 }
 
-impl Window<'_> {
-    /// The first sample.
-    pub(crate) fn first(&self) -> Option<(Timestamp, f64)> {
-        Some((*self.times.first()?, *self.values.first()?))
-    }
-
-    /// The last sample.
-    pub(crate) fn last(&self) -> Option<(Timestamp, f64)> {
-        Some((*self.times.last()?, *self.values.last()?))
-    }
-
-    /// The length in seconds.
-    #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53 ms")]
-    pub(crate) fn seconds(&self) -> f64 {
-        (self.end - self.start) as f64 / 1000.0
-    }
-}
-
-/// Which window belongs to which step.
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    steps: Steps,
-    fixed: Option<i64>,
-    offset: i64,
-    range: i64,
-    before: i64,
-    after: i64,
-    edge: Edge,
-}
-
-impl Frame {
-    /// The right border of the window at `step`.
-    fn end(&self, step: usize) -> i64 {
-        self.fixed.unwrap_or_else(|| self.steps.at(step)).saturating_sub(self.offset)
-    }
-
-    /// All times that a window can touch.
-    fn reach(&self) -> TimeRange {
-        let first = self.end(0);
-        let last = self.end(self.steps.count.saturating_sub(1));
-        let start = first.saturating_sub(self.range + self.before).saturating_add(1);
-        TimeRange::new(Timestamp(start), Timestamp(last.saturating_add(self.after)))
+impl Taker<'_> {
+    /// The columns that were kept, in the order of their labels.
+    pub(crate) fn columns(self) -> Vec<Column> {
+        match self {
+            Self::Keep(mut columns) => {
+                columns.sort_unstable_by_key(|&(place, _)| place);
+                columns.into_iter().map(|(_, column)| column).collect()
+            }
+            Self::Fold(_) => Vec::new(),
+        }
     }
 }
 
@@ -78,7 +38,7 @@ impl Evaluator<'_> {
     /// Finds series, with the store's warnings noted.
     pub(crate) fn find(
         &mut self,
-        matchers: &[narthex_model::Matcher],
+        matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, Error> {
         let selection = self.snapshot.select(matchers, range)?;
@@ -106,6 +66,44 @@ impl Evaluator<'_> {
         self.budget.hold(samples.times.len())
     }
 
+    /// Reads all series that satisfy `matchers`, those that stand together one after the other;
+    /// calls `visit` with each, its place in the order of labels and its samples.
+    fn each_series(
+        &mut self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        mut visit: impl FnMut(&mut Self, (usize, &Labels), &mut Samples) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let selection = self.find(matchers, range)?;
+        let mut order: Vec<_> = selection.series.iter().enumerate().collect();
+        order.sort_unstable_by_key(|(_, series)| series.shelf());
+        let mut samples = Samples::default();
+        for (place, series) in order {
+            self.read(series, range, &mut samples)?;
+            visit(self, (place, series.labels()), &mut samples)?;
+        }
+        self.budget.release(samples.times.len());
+        Ok(())
+    }
+
+    /// Gives a column away; the budget holds what is held then.
+    pub(crate) fn give(
+        &mut self,
+        place: usize,
+        column: Column,
+        taker: &mut Taker<'_>,
+    ) -> Result<(), Error> {
+        let held = match taker {
+            Taker::Keep(columns) => {
+                let held = column.values.len();
+                columns.push((place, column));
+                held
+            }
+            Taker::Fold(fold) => fold(&column)?,
+        };
+        self.budget.hold(held)
+    }
+
     /// An instant selector: at each step the newest sample within the lookback.
     pub(crate) fn select(
         &mut self,
@@ -122,6 +120,19 @@ impl Evaluator<'_> {
         steps: Steps,
         value: impl Fn(Timestamp, f64) -> f64,
     ) -> Result<Vec<Column>, Error> {
+        let mut taker = Taker::Keep(Vec::new());
+        self.select_into(selector, steps, value, &mut taker)?;
+        Ok(taker.columns())
+    }
+
+    /// As [`Evaluator::select_with`], column by column.
+    pub(crate) fn select_into(
+        &mut self,
+        selector: &Selector,
+        steps: Steps,
+        value: impl Fn(Timestamp, f64) -> f64,
+        taker: &mut Taker<'_>,
+    ) -> Result<(), Error> {
         let smoothed = selector.edge == Edge::Smoothed;
         let frame = Frame {
             steps,
@@ -132,40 +143,33 @@ impl Evaluator<'_> {
             after: if smoothed { self.lookback() } else { 0 },
             edge: selector.edge,
         };
-        let selection = self.find(&selector.matchers, frame.reach())?;
-        let mut samples = Samples::default();
-        let mut columns = Vec::new();
-        for series in &selection.series {
-            self.read(series, frame.reach(), &mut samples)?;
-            if smoothed {
-                drop_stale(&mut samples);
-            }
+        let mut walks = Walks::default();
+        let matchers = &selector.matchers;
+        self.each_series(matchers, frame.reach(), |this, (place, labels), samples| {
             let slots = if smoothed {
-                smooth_instants(&frame, &samples)
+                drop_stale(samples);
+                smooth_instants(&frame, samples)
             } else {
-                instants(&frame, &samples, &value)
+                instants(walks.places(&frame, &samples.times), samples, &value)
             };
-            if let Some(column) = slots.column(series.labels().clone(), false) {
-                self.budget.hold(column.values.len())?;
-                self.budget.stats.samples_total += column.values.len() as u64;
-                columns.push(column);
-            }
-        }
-        self.budget.release(samples.times.len());
-        Ok(columns)
+            let Some(column) = slots.column(labels.clone(), false) else { return Ok(()) };
+            this.budget.stats.samples_total += column.values.len() as u64;
+            this.give(place, column, taker)
+        })
     }
 
-    /// Calls `visit` for each series and each step at which its window has a sample; gives the
-    /// columns of what it answered. `node` is a range selector or a subquery.
+    /// Calls `visit` for each series and each step at which its window has a sample; `taker` gets
+    /// the columns of what it answered. `node` is a range selector or a subquery.
     pub(crate) fn windows(
         &mut self,
         node: &Node,
         steps: Steps,
         visit: &mut Visit<'_>,
-    ) -> Result<Vec<Column>, Error> {
+        taker: &mut Taker<'_>,
+    ) -> Result<(), Error> {
         match &node.bare().expr {
-            Expr::Matrix(matrix) => self.stored_windows(matrix, steps, visit),
-            Expr::Subquery(subquery) => self.subquery_windows(subquery, steps, visit),
+            Expr::Matrix(matrix) => self.stored_windows(matrix, steps, visit, taker),
+            Expr::Subquery(subquery) => self.subquery_windows(subquery, steps, visit, taker),
             _ => Err(Error::Execution("expected a range vector".to_owned())),
         }
     }
@@ -194,19 +198,20 @@ impl Evaluator<'_> {
         matrix: &Matrix,
         steps: Steps,
         visit: &mut Visit<'_>,
-    ) -> Result<Vec<Column>, Error> {
+        taker: &mut Taker<'_>,
+    ) -> Result<(), Error> {
         let frame = self.matrix_frame(matrix, steps)?;
-        let selection = self.find(&matrix.selector.matchers, frame.reach())?;
-        let mut samples = Samples::default();
-        let mut columns = Vec::new();
-        for series in &selection.series {
-            self.read(series, frame.reach(), &mut samples)?;
-            drop_stale(&mut samples);
-            let column = self.slide(&frame, series.labels(), false, &samples, visit)?;
-            columns.extend(column);
-        }
-        self.budget.release(samples.times.len());
-        Ok(columns)
+        let mut walks = Walks::default();
+        let matchers = &matrix.selector.matchers;
+        self.each_series(matchers, frame.reach(), |this, (place, labels), samples| {
+            drop_stale(samples);
+            let places = walks.places(&frame, &samples.times);
+            let slots = this.slide(&frame, places, samples, visit)?;
+            match slots.column(labels.clone(), false) {
+                Some(column) => this.give(place, column, taker),
+                None => Ok(()),
+            }
+        })
     }
 
     fn subquery_frame(&self, subquery: &Subquery, steps: Steps) -> Result<Frame, Error> {
@@ -254,13 +259,15 @@ impl Evaluator<'_> {
         subquery: &Subquery,
         steps: Steps,
         visit: &mut Visit<'_>,
-    ) -> Result<Vec<Column>, Error> {
+        taker: &mut Taker<'_>,
+    ) -> Result<(), Error> {
         let held = self.budget.held();
         let frame = self.subquery_frame(subquery, steps)?;
         let (inner, inner_steps) = self.subquery_columns(subquery, &frame)?;
+        let inside = self.budget.held().saturating_sub(held);
         let mut samples = Samples::default();
-        let mut columns = Vec::new();
-        for column in inner {
+        let mut walks = Walks::default();
+        for (place, column) in inner.into_iter().enumerate() {
             self.budget.tick()?;
             samples.clear();
             for (step, value) in column.iter() {
@@ -268,51 +275,38 @@ impl Evaluator<'_> {
                 samples.values.push(value);
             }
             drop_stale(&mut samples);
-            let slid = self.slide(&frame, &column.labels, column.drop_name, &samples, visit)?;
-            columns.extend(slid);
+            let places = walks.places(&frame, &samples.times);
+            let slots = self.slide(&frame, places, &samples, visit)?;
+            if let Some(column) = slots.column(column.labels, column.drop_name) {
+                self.give(place, column, taker)?;
+            }
         }
-        self.keep(&columns, held)?;
-        Ok(columns)
+        self.budget.release(inside);
+        Ok(())
     }
 
     /// Slides a window over the samples of one series.
     fn slide(
         &mut self,
         frame: &Frame,
-        labels: &Labels,
-        drop_name: bool,
+        places: &[(usize, usize)],
         samples: &Samples,
         visit: &mut Visit<'_>,
-    ) -> Result<Option<Column>, Error> {
+    ) -> Result<Slots, Error> {
         let mut slots = Slots::default();
-        let (mut low, mut high) = (0, 0);
-        for step in 0..frame.steps.count {
-            let end = frame.end(step);
-            let start = end.saturating_sub(frame.range);
-            let is_before = |border: i64| move |time: &Timestamp| time.0 <= border;
-            low = advance(&samples.times, low, is_before(start.saturating_sub(frame.before)));
-            high =
-                advance(&samples.times, high.max(low), is_before(end.saturating_add(frame.after)));
-            let (Some(times), Some(values)) =
-                (samples.times.get(low..high), samples.values.get(low..high))
-            else {
-                continue;
-            };
-            self.budget.stats.samples_total += times.len() as u64;
-            if times.is_empty() {
-                slots.push(ABSENT);
-                continue;
+        let track = Track::new(&samples.times, &samples.values);
+        let mut seen = 0;
+        for (step, &(low, high)) in places.iter().enumerate() {
+            match track.window(frame, step, (low, high)) {
+                Some(window) if high > low => {
+                    seen += high - low;
+                    slots.push(visit(step, &window)?);
+                }
+                _ => slots.push(ABSENT),
             }
-            let at = frame.steps.at(step);
-            let window = Window { times, values, start, end, at, edge: frame.edge };
-            slots.push(visit(step, &window)?);
         }
-        if slots.is_empty() {
-            return Ok(None);
-        }
-        let column = slots.column(labels.clone(), drop_name);
-        self.budget.hold(column.as_ref().map_or(0, |column| column.values.len()))?;
-        Ok(column)
+        self.budget.stats.samples_total += seen as u64;
+        Ok(slots)
     }
 
     /// The samples of a range vector at one time, sorted by labels.
@@ -353,39 +347,20 @@ impl Evaluator<'_> {
     }
 }
 
-/// The first index from `from` on whose time is not `before` the border any more.
-fn advance(times: &[Timestamp], from: usize, before: impl Fn(&Timestamp) -> bool) -> usize {
-    let rest = times.get(from..).unwrap_or(&[]);
-    from + rest.iter().take_while(|time| before(time)).count()
-}
-
-/// Removes staleness markers: ranges do not see them.
-fn drop_stale(samples: &mut Samples) {
-    if !samples.values.iter().any(|&value| is_stale(value)) {
-        return;
-    }
-    let mut keep = samples.values.iter().map(|&value| !is_stale(value));
-    samples.times.retain(|_| keep.next().unwrap_or(true));
-    samples.values.retain(|&value| !is_stale(value));
-}
-
 /// At each step the newest sample, unless it is too old or says that the series ended.
-fn instants(frame: &Frame, samples: &Samples, value: &impl Fn(Timestamp, f64) -> f64) -> Slots {
+fn instants(
+    places: &[(usize, usize)],
+    samples: &Samples,
+    value: &impl Fn(Timestamp, f64) -> f64,
+) -> Slots {
     let mut slots = Slots::default();
-    let mut next = 0;
-    for step in 0..frame.steps.count {
-        let end = frame.end(step);
-        next = advance(&samples.times, next, |time| time.0 <= end);
-        let index = next.wrapping_sub(1);
-        let found = match (samples.times.get(index), samples.values.get(index)) {
-            (Some(&time), Some(&found))
-                if time.0 > end.saturating_sub(frame.range) && !is_stale(found) =>
-            {
-                value(time, found)
-            }
+    for &(low, high) in places {
+        let newest = high.checked_sub(1).filter(|_| high > low);
+        let found = newest.and_then(|at| Some((*samples.times.get(at)?, *samples.values.get(at)?)));
+        slots.push(match found {
+            Some((time, found)) if !is_stale(found) => value(time, found),
             _ => ABSENT,
-        };
-        slots.push(found);
+        });
     }
     slots
 }
@@ -426,7 +401,9 @@ pub(crate) fn interpolate(before: Sample, next: Sample, at: i64, counter: bool) 
 fn extend(frame: &Frame, edge: Edge, samples: &Samples) -> (Vec<Timestamp>, Vec<f64>) {
     let (end, start) = (frame.end(0), frame.end(0).saturating_sub(frame.range));
     let at = frame.steps.at(0);
-    let window = Window { times: &samples.times, values: &samples.values, start, end, at, edge };
+    let (times, values) = (samples.times.as_slice(), samples.values.as_slice());
+    let track = Track::new(times, values);
+    let window = Window { times, values, start, end, at, edge, track: &track, low: 0 };
     let Some(borders) = crate::functions::extended::Borders::find(&window, false) else {
         return (Vec::new(), Vec::new());
     };

@@ -3,7 +3,7 @@
 use narthex_model::ABSENT;
 
 use super::extended::compared;
-use crate::select::Window;
+use crate::window::Window;
 
 pub(super) fn resets(window: &Window<'_>, _: &[f64]) -> f64 {
     count(window, |before, value| value < before)

@@ -6,7 +6,8 @@ use narthex_model::{ABSENT, Sample, Timestamp};
 
 use super::rate::Kind;
 use crate::plan::Edge;
-use crate::select::{Window, interpolate};
+use crate::select::interpolate;
+use crate::window::Window;
 
 /// The values at the borders of a window, and the samples strictly between them.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use narthex_model::ABSENT;
 
 use crate::numeric::{self, Mean, Sum};
-use crate::select::Window;
+use crate::window::Window;
 
 pub(super) fn sum(window: &Window<'_>, _: &[f64]) -> f64 {
     window.values.iter().fold(Sum::default(), |sum, &value| sum.plus(value)).total()

@@ -4,7 +4,7 @@ use narthex_model::ABSENT;
 
 use super::extended;
 use crate::plan::Edge;
-use crate::select::Window;
+use crate::window::Window;
 
 /// What is to be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +42,8 @@ fn extrapolated(window: &Window<'_>, kind: Kind) -> f64 {
     }
     let mut change = last - first;
     if kind.counter {
-        for (before, value) in window.values.iter().zip(window.values.iter().skip(1)) {
-            if value < before {
-                change += before;
-            }
+        for before in window.fallen() {
+            change += before;
         }
     }
     let mut to_start = first_at.0.saturating_sub(window.start) as f64 / 1000.0;

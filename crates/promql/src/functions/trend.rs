@@ -5,7 +5,7 @@ use narthex_model::ABSENT;
 use crate::Error;
 use crate::numeric::Sum;
 use crate::plan::Func;
-use crate::select::Window;
+use crate::window::Window;
 
 /// Checks the scalar arguments of a function of this family.
 pub(super) fn check(func: Func, numbers: &[f64]) -> Result<(), Error> {

@@ -21,6 +21,7 @@ pub(super) struct Gathered {
 
 #[derive(Debug)]
 struct Parts {
+    number: u32,
     labels: Labels,
     head: Vec<HeadPart>,
     blocks: Vec<BlockPart>,
@@ -30,7 +31,7 @@ impl Gathered {
     /// Adds what the head has of a series. Comes before the blocks, each series once.
     pub(super) fn add_head(&mut self, number: u32, labels: Labels, head: Vec<HeadPart>) {
         self.by_number.insert(number, self.found.len());
-        self.found.push(Parts { labels, head, blocks: Vec::new() });
+        self.found.push(Parts { number, labels, head, blocks: Vec::new() });
     }
 
     /// Adds what a block has of a series. Blocks come in order of time.
@@ -50,7 +51,7 @@ impl Gathered {
         match block.labels(found.index) {
             Ok(labels) => {
                 self.by_number.insert(number, self.found.len());
-                self.found.push(Parts { labels, head: Vec::new(), blocks: vec![part] });
+                self.found.push(Parts { number, labels, head: Vec::new(), blocks: vec![part] });
             }
             Err(error) => warnings.push(error.to_string()),
         }
@@ -72,7 +73,8 @@ impl Gathered {
         let mut parts = Vec::new();
         let mut series = Vec::with_capacity(self.found.len());
         let make = |found: Parts| {
-            Series::new(found.labels, found.head, found.blocks, Arc::clone(view), sight)
+            let Parts { number, labels, head, blocks } = found;
+            Series::new(number, labels, head, blocks, Arc::clone(view), sight)
         };
         for found in self.found {
             match found.labels.part().map(Part::parse) {
@@ -88,7 +90,8 @@ impl Gathered {
         if parts.is_empty() {
             return series;
         }
-        let empty = |labels| make(Parts { labels, head: Vec::new(), blocks: Vec::new() });
+        let empty =
+            |labels| make(Parts { number: 0, labels, head: Vec::new(), blocks: Vec::new() });
         attach(series, parts, empty)
     }
 }

@@ -16,13 +16,14 @@ use crate::{Column, Error, RowSeq};
 /// A series of a selection.
 #[derive(Clone, Debug)]
 pub struct Series {
+    number: u32,
     labels: Labels,
     sight: Sight,
     view: Arc<View>,
     head: Vec<HeadPart>,
     blocks: Vec<BlockPart>,
     /// What holds its histograms and start times, by part.
-    parts: Arc<[PartSeries]>,
+    parts: Vec<PartSeries>,
 }
 
 /// A column of the head that has samples of the series.
@@ -58,13 +59,14 @@ thread_local! {
 
 impl Series {
     pub(super) fn new(
+        number: u32,
         labels: Labels,
         head: Vec<HeadPart>,
         blocks: Vec<BlockPart>,
         view: Arc<View>,
         sight: Sight,
     ) -> Self {
-        Self { labels, sight, view, head, blocks, parts: Arc::from([]) }
+        Self { number, labels, sight, view, head, blocks, parts: Vec::new() }
     }
 
     /// What holds its histograms and start times, by part.
@@ -73,12 +75,18 @@ impl Series {
     }
 
     pub(crate) fn set_parts(&mut self, parts: Vec<PartSeries>) {
-        self.parts = Arc::from(parts);
+        self.parts = parts;
     }
 
     /// Whether it has samples that are numbers (in some range).
     pub(crate) fn has_numbers(&self) -> bool {
         !(self.head.is_empty() && self.blocks.is_empty())
+    }
+
+    /// Where it stands among the series: those with close numbers are stored close together and
+    /// read fastest one after the other.
+    pub fn shelf(&self) -> u32 {
+        self.number
     }
 
     /// Its labels.
