@@ -21,6 +21,9 @@ pub use map::FileView;
 #[cfg(any(test, feature = "sim"))]
 pub use sim::SimFs;
 
+/// How often opening a file is tried.
+const TRIES: u32 = 3;
+
 /// A data directory. All paths are relative to it, with `/` between their parts; the empty path is
 /// the directory itself. A path never leads out of it.
 pub trait Fs: Send + Sync + Debug {
@@ -118,3 +121,15 @@ pub trait FsRead: Send + Sync + Debug {
 
 /// Holds the data directory for this process while it lives.
 pub trait FsLock: Send + Sync + Debug {}
+
+/// Tries up to three times: a disk that only hiccupped shall not cost a whole file.
+pub(crate) fn again<T>(mut action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut result = action();
+    for _ in 1..TRIES {
+        if result.is_ok() {
+            break;
+        }
+        result = action();
+    }
+    result
+}

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::block::{Block, SeriesIndex};
 use crate::cursor::Cursors;
+use crate::fs::again;
 use crate::head::mini::Scratch;
 use crate::head::{Head, Pages};
 use crate::upkeep::{Chores, UpkeepCounters};
@@ -133,7 +134,7 @@ impl Shelf {
 }
 
 fn open_block(fs: &dyn Fs, path: &str) -> Result<Block, Error> {
-    let bytes = fs.map(path).map_err(|source| Error::io("map", path, source))?;
+    let bytes = again(|| fs.map(path)).map_err(|source| Error::io("map", path, source))?;
     Block::open(path, bytes)
 }
 

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use narthex_model::{Labels, Timestamp};
 use parking_lot::Mutex;
 
-use crate::fs::{Fs, FsFile};
+use crate::fs::{Fs, FsFile, again};
 use crate::stats::WalStats;
 use crate::{Error, LayoutRef, Row, RowBuf, RowSeq, SeriesRef, SourceRef};
 
@@ -186,14 +186,11 @@ impl Wal {
             rows_lost: outcome.rows_lost,
             ..WalStats::default()
         };
-        let unsynced = outcome.segments.back().and_then(|last| unsynced(&*fs, last.number));
-        let inner = Inner {
-            segments: outcome.segments,
-            seq_next,
-            seq_synced: seq_next,
-            unsynced: unsynced.into_iter().collect(),
-            stats,
-        };
+        // Any of them: a process may begin several segments between two syncs.
+        let unsynced = outcome.segments.iter().filter_map(|it| unsynced(&*fs, it.number));
+        let unsynced = unsynced.collect();
+        let inner =
+            Inner { segments: outcome.segments, seq_next, seq_synced: seq_next, unsynced, stats };
         let sync_failed = AtomicBool::new(false);
         let shared = Arc::new(Shared { fs, inner: Mutex::new(inner), sync_failed });
         Ok(Self {
@@ -499,10 +496,16 @@ impl Inner {
     }
 }
 
-/// The segment that a process before this one wrote to: it may have died before a sync.
+/// A segment that a process before this one wrote to: it may have died before a sync.
 fn unsynced(fs: &dyn Fs, number: u64) -> Option<Unsynced> {
-    let handle = fs.append(&segment::path(number)).and_then(|file| file.sync_handle()).ok()?;
-    Some(Unsynced { number, handle, synced_len: 0 })
+    let path = segment::path(number);
+    match again(|| fs.append(&path)?.sync_handle()) {
+        Ok(handle) => Some(Unsynced { number, handle, synced_len: 0 }),
+        Err(error) => {
+            tracing::warn!(file = path, %error, "segment cannot be synced");
+            None
+        }
+    }
 }
 
 fn flags_of(against: Against) -> u8 {

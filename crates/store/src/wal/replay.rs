@@ -2,18 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 
 use narthex_model::Timestamp;
 
 use super::player::{Played, Player, Replay};
 use super::scan::Scanner;
 use super::segment::{self, DIR, Segment};
-use crate::fs::{Fs, FsRead};
+use crate::fs::{Fs, again};
 use crate::{RowBuf, RowSeq};
-
-/// How often opening a segment is tried.
-const OPEN_TRIES: u32 = 3;
 
 /// What the log was found to be.
 #[derive(Debug)]
@@ -84,17 +80,6 @@ pub(super) fn replay(fs: &dyn Fs, replay: &mut dyn Replay) -> io::Result<Outcome
     Ok(outcome)
 }
 
-/// Opens a segment. Tried again, for giving up loses all its rows, and the disk may only have
-/// hiccupped.
-fn open(fs: &dyn Fs, path: &str) -> io::Result<(Arc<dyn FsRead>, u64)> {
-    let open = || {
-        let file = fs.open(path)?;
-        let len = file.len()?;
-        Ok((file, len))
-    };
-    (1..OPEN_TRIES).find_map(|_| open().ok()).map_or_else(open, Ok)
-}
-
 fn play(
     fs: &dyn Fs,
     number: u64,
@@ -104,7 +89,11 @@ fn play(
     corruptions: &mut u64,
 ) -> io::Result<Ending> {
     let path = segment::path(number);
-    let (file, end) = open(fs, &path)?;
+    let (file, end) = again(|| {
+        let file = fs.open(&path)?;
+        let len = file.len()?;
+        Ok((file, len))
+    })?;
     let mut scanner = Scanner::new(number, file);
     let mut row = RowBuf::default();
     let mut ending = Ending { clean: None, len: end };

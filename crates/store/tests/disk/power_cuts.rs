@@ -51,12 +51,15 @@ fn life(seed: u64) -> u64 {
     for cut in 0..CUTS {
         let stop = 1 + random.below(500);
         fs.stop_at(stop);
-        match random.below(4) {
-            0 => fs.fail_at(1 + random.below(200)),
-            1 => fs.limit_space(Some(fs.used() + random.below(40_000))),
+        let fault = random.below(4);
+        let (fail, space) = (1 + random.below(200), fs.used() + random.below(40_000));
+        match fault {
+            0 => fs.fail_at(fail),
+            1 => fs.limit_space(Some(space)),
             _ => {}
         }
         let what = format!("seed {seed}, before cut {cut}");
+        println!("{what}: fault {fault}, failing call {fail}, space {space}, last call {stop}");
         let in_doubt = work(&what, &fs, stop, seed ^ (cut << 32), cut, &mut memory);
         if random.below(4) == 0 && !in_doubt {
             memory.end = End::Kill;
@@ -111,7 +114,9 @@ fn work(what: &str, fs: &SimFs, stop: u64, seed: u64, cut: u64, memory: &mut Mem
         if !slot_known {
             continue;
         }
+
         let result = run.step(&action, &store, &mut writer, &clock);
+
         if let Err(error) = &result {
             assert!(matches!(error, Error::Io { .. }), "{what}: {action:?}: {error}");
         }
@@ -146,6 +151,13 @@ fn campaign(cuts: u64) {
 #[test]
 fn hundreds_of_power_cuts_lose_nothing() {
     campaign(400);
+}
+
+/// To look into a failure.
+#[test]
+#[ignore = "lives the one life of NARTHEX_SEED"]
+fn one_life() {
+    life(std::env::var("NARTHEX_SEED").map_or(0, |seed| seed.parse().unwrap()));
 }
 
 #[test]
