@@ -2,8 +2,12 @@
 
 use std::io::Write;
 
+mod args;
 mod ask;
 mod check_config;
+mod export;
+mod import;
+mod progress;
 
 /// How the command ended: well, or with a text that says why not.
 pub type Outcome = Result<(), String>;
@@ -11,19 +15,33 @@ pub type Outcome = Result<(), String>;
 const HELP: &str = "usage: narthex ctl <command>\n\n\
   healthy [--url URL]     exit with 0 when the server answers /-/healthy, else 1\n\
   ready [--url URL]       the same for /-/ready\n\
-  check-config FILE...    check configuration files and the rule files they name\n\n\
+  check-config FILE...    check configuration files and the rule files they name\n\
+  import prometheus FOLDER [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
+                          take over the data directory of a Prometheus that is stopped, blocks,\n\
+                          log and head; begun again after an interruption it goes on\n\
+  export prometheus-blocks FOLDER [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
+                          [--match SELECTOR]...\n\
+                          write blocks that Prometheus, promtool and Thanos open\n\n\
+T is RFC 3339, or seconds or milliseconds since 1970. DIR is data/ unless given.\n\
 URL is that of the server, a route prefix included. By default it is the server that is the\n\
   first process of this container, else http://localhost:9090.\n";
 
 /// Runs a command; `args` are the words after `ctl`. What it finds goes to `out`, what it has to
 /// say meanwhile to `notes`.
-pub fn run(args: &[String], out: &mut dyn Write, _notes: &mut dyn Write) -> Outcome {
+pub fn run(args: &[String], out: &mut dyn Write, notes: &mut dyn Write) -> Outcome {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["healthy", rest @ ..] => ask::run(rest, "/-/healthy", out),
         ["ready", rest @ ..] => ask::run(rest, "/-/ready", out),
         ["check-config", files @ ..] if !files.is_empty() => check_config::run(files, out),
-        ["help" | "--help" | "-h"] => out.write_all(HELP.as_bytes()).map_err(|e| e.to_string()),
+        ["import", rest @ ..] => import::run(rest, out, notes),
+        ["export", rest @ ..] => export::run(rest, out, notes),
+        ["help" | "--help" | "-h"] => say(out, HELP),
         _ => Err(HELP.to_owned()),
     }
+}
+
+/// Writes a text; a reader that is gone ends the command.
+fn say(out: &mut dyn Write, text: &str) -> Outcome {
+    out.write_all(text.as_bytes()).map_err(|e| format!("{e}\n"))
 }

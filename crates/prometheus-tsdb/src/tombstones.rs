@@ -22,11 +22,12 @@ impl Tombstones {
         if reader.u32()? != MAGIC {
             return Err(Error::at(0, "not a file of tombstones"));
         }
-        check(reader.rest(), u32::from_be_bytes(*sum), 4)?;
         match reader.u8()? {
             VERSION => {}
             other => return Err(Error::Unsupported(format!("version {other} of tombstones"))),
         }
+        // The checksum is about what follows the version.
+        check(reader.rest(), u32::from_be_bytes(*sum), reader.offset())?;
         let mut found = Self::default();
         while !reader.is_empty() {
             let series = reader.uvarint()?;
@@ -52,7 +53,7 @@ impl Tombstones {
 
     /// Makes the file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut body = vec![VERSION];
+        let mut body = Vec::new();
         let mut series: Vec<_> = self.0.iter().collect();
         series.sort_unstable();
         for (&series, intervals) in series {
@@ -64,6 +65,7 @@ impl Tombstones {
         }
         let mut out = Vec::new();
         put_u32(&mut out, MAGIC);
+        out.push(VERSION);
         out.extend_from_slice(&body);
         put_u32(&mut out, crc32c::crc32c(&body));
         out

@@ -15,11 +15,13 @@ mod map;
 #[cfg(any(test, feature = "sim"))]
 #[expect(clippy::indexing_slicing, reason = "the lengths are its own, and only tests run it")]
 mod sim;
+mod untouched;
 
 pub use disk::DiskFs;
 pub use map::FileView;
 #[cfg(any(test, feature = "sim"))]
 pub use sim::SimFs;
+pub use untouched::UntouchedFs;
 
 /// How often opening a file is tried.
 const TRIES: u32 = 3;

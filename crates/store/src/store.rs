@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use narthex_model::{Clock, Labels, Timestamp};
+use narthex_model::{Clock, Labels, TimeRange, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
 use crate::cursor::Cursors;
@@ -52,6 +52,20 @@ impl Store {
         let view = Arc::clone(&self.view.read());
         let sight = Sight { sealed_until: view.sealed_until, seq: self.head.last_seq() };
         Snapshot { head: Arc::clone(&self.head), view, sight }
+    }
+
+    /// The times of the oldest and the newest row; `None` if there is none.
+    pub fn times(&self) -> Option<TimeRange> {
+        let view = Arc::clone(&self.view.read());
+        let in_head = self.head.totals(view.sealed_until).range;
+        let in_blocks = view.blocks.iter().map(|block| block.meta().times);
+        let parts = in_blocks.filter(|times| times.start <= times.end).chain(in_head);
+        parts.reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)))
+    }
+
+    /// How many samples are in blocks, those included that stand in several.
+    pub fn samples(&self) -> u64 {
+        self.view.read().blocks.iter().map(|block| block.meta().samples).sum()
     }
 
     /// The labels of a series that rows still refer to.

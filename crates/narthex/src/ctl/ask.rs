@@ -5,7 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{HELP, Outcome};
+use super::{HELP, Outcome, say};
 use crate::flags;
 
 /// Where the server is asked unless told otherwise.
@@ -20,7 +20,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// Whether the server that `rest` names answers `path` with 200, and what it says.
 pub(super) fn run(rest: &[&str], path: &str, out: &mut dyn Write) -> Outcome {
     let text = ask(&url(rest)?, path)?;
-    out.write_all(text.as_bytes()).map_err(|e| e.to_string())
+    say(out, &text)
 }
 
 fn url(rest: &[&str]) -> Result<String, String> {

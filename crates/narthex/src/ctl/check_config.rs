@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::Outcome;
+use super::{Outcome, say};
 use crate::settings::Settings;
 
 /// Reads each file as the server would, with the files that it names.
@@ -14,7 +14,7 @@ pub(super) fn run(files: &[&str], out: &mut dyn Write) -> Outcome {
             Ok(_) => format!("Checking {file}\n SUCCESS: {file} is valid\n"),
             Err(_) => format!("Checking {file}\n"),
         };
-        out.write_all(text.as_bytes()).map_err(|e| e.to_string())?;
+        say(out, &text)?;
         settings.map_err(|e| format!("  FAILED: {e}\n"))?;
     }
     Ok(())

@@ -79,7 +79,7 @@ fn what_is_imported_is_read_and_life_goes_on_behind_it() {
     assert_eq!(import(&fs).unwrap(), 0, "a second time there is nothing to do");
     let mut want = expected();
     want.push((2 * SPAN + 700, 0.5f64.to_bits()));
-    let (store, _writer) = open(&fs, 100_000).unwrap();
+    let (store, writer) = open(&fs, 100_000).unwrap();
     assert_eq!(read(&store, "a"), want);
     assert_eq!(read(&store, "b").len(), want.len() - 1);
     // Nobody is sent what was imported.
@@ -95,7 +95,7 @@ fn what_is_imported_is_read_and_life_goes_on_behind_it() {
         assert_eq!(read(&store, "a"), want);
     }
     assert_eq!(store.stats().seals, 1);
-    drop((store, rows, _writer));
+    drop((store, rows, writer));
     let (store, _writer) = open(&fs, 100_000).unwrap();
     assert_eq!(read(&store, "a"), want);
 }
