@@ -9,7 +9,7 @@ use super::format::{ChunkRecord, GROUP_ENTRY_BYTES, HEAD_TWICE, checksum};
 use super::section::{slice, u32_at};
 use crate::RowSeq;
 use crate::codec::wire::Reader;
-use crate::codec::{ChunkKey, Damaged, Decoder, Peers, times};
+use crate::codec::{Damaged, Decoder, Memory, Peers, times};
 
 /// A chunk whose head was found good.
 #[derive(Debug)]
@@ -20,10 +20,35 @@ pub(super) struct ChunkView<'a> {
     /// The copy of the head that is used, without its checksum, and where it stands.
     head: &'a [u8],
     head_offset: u64,
-    /// The group that was checked last.
-    checked: Cell<Option<usize>>,
+    places: Places,
     /// What stopped the last look at a column.
     fault: Cell<Option<Fault>>,
+}
+
+/// Where columns of a chunk were found last: they are mostly read in their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
+    /// The last column that was asked for.
+    own: Cell<Option<Place>>,
+    /// The last column that another one referred to.
+    peer: Cell<Option<Place>>,
+}
+
+/// A column within a group that was found good.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The chunk's columns in the group.
+    first_column: usize,
+    columns: usize,
+    /// Where the group stands in the file, and its length without the checksum.
+    offset: u64,
+    bytes: u64,
+    /// Where the first blob begins in the group, behind the lengths.
+    blobs: usize,
+    /// The column, counted from the group's first; where its length and its blob begin.
+    within: usize,
+    length_at: usize,
+    blob_at: usize,
 }
 
 /// Where a group of columns stands.
@@ -56,8 +81,18 @@ impl<'a> ChunkView<'a> {
         head_offset: u64,
     ) -> Result<Self, Fault> {
         let head = slice(file, head_offset, u64::from(record.head_bytes).saturating_sub(4))?;
-        let (checked, fault) = (Cell::new(None), Cell::new(None));
-        Ok(Self { file, id, record, head, head_offset, checked, fault })
+        let (places, fault) = (Places::default(), Cell::new(None));
+        Ok(Self { file, id, record, head, head_offset, places, fault })
+    }
+
+    /// Takes up where another view of the same chunk has left off.
+    pub(super) fn set_places(&mut self, places: Places) {
+        self.places = places;
+    }
+
+    /// Where columns were found.
+    pub(super) fn into_places(self) -> Places {
+        self.places
     }
 
     fn checked_head(
@@ -124,7 +159,7 @@ impl<'a> ChunkView<'a> {
 
     /// How many bytes the values of a column take.
     pub(super) fn blob_len(&self, column: usize) -> Result<u64, Fault> {
-        self.find_blob(column).map(|blob| blob.len() as u64)
+        self.find_blob(column, &self.places.own).map(|blob| blob.len() as u64)
     }
 
     /// How many groups there are.
@@ -159,29 +194,20 @@ impl<'a> ChunkView<'a> {
         (bytes, good)
     }
 
-    /// The group that was found good last, to be given to [`ChunkView::assume_checked`].
-    pub(super) fn checked(&self) -> Option<usize> {
-        self.checked.get()
-    }
-
-    /// Takes a group as good, for it was found so before.
-    pub(super) fn assume_checked(&self, group: Option<usize>) {
-        self.checked.set(group);
-    }
-
-    /// Appends the values of a column, counted from the chunk's first, to `out`.
+    /// Appends the values of a column, counted from the chunk's first, to `out`; says whether any
+    /// may be a hole.
     pub(super) fn column(
         &self,
-        key: ChunkKey,
+        memory: &mut Memory,
         column: usize,
         decoder: &mut Decoder,
         out: &mut Vec<f64>,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         self.fault.set(None);
         let rows = self.record.rows as usize;
         let result = self
-            .blob(column)
-            .and_then(|blob| decoder.decode_in(key, blob, (rows, column), self, out));
+            .own_blob(column)
+            .and_then(|blob| decoder.decode_in(memory, blob, (rows, column), self, out));
         result.map_err(|damaged| {
             let fault = Fault::new(self.record.data_offset(), damaged.0);
             self.fault.take().unwrap_or(fault)
@@ -190,61 +216,97 @@ impl<'a> ChunkView<'a> {
 
     /// Checks the group that a column stands in.
     pub(super) fn check_group_of(&self, column: usize) -> Result<(), Fault> {
-        self.find_blob(column).map(drop)
+        self.find_blob(column, &Cell::new(None)).map(drop)
     }
 
-    fn find_blob(&self, column: usize) -> Result<&'a [u8], Fault> {
-        let wanted = column;
+    fn own_blob(&self, column: usize) -> Result<&'a [u8], Damaged> {
+        self.noted(self.find_blob(column, &self.places.own))
+    }
+
+    fn noted(&self, found: Result<&'a [u8], Fault>) -> Result<&'a [u8], Damaged> {
+        found.map_err(|fault| {
+            self.fault.set(Some(fault));
+            Damaged(fault.what)
+        })
+    }
+
+    fn find_blob(&self, column: usize, last: &Cell<Option<Place>>) -> Result<&'a [u8], Fault> {
+        let place = match last.get() {
+            Some(place) if place.has(column) => place,
+            _ => self.enter_group(column)?,
+        };
+        let group = slice(self.file, place.offset, place.bytes)?;
+        let (place, blob) = place.seek(group, column).map_err(Fault::decoding(place.offset))?;
+        last.set(Some(place));
+        Ok(blob)
+    }
+
+    /// Finds the group of a column and checks it.
+    fn enter_group(&self, column: usize) -> Result<Place, Fault> {
         let (mut low, mut high) = (0, self.group_count());
         while low < high {
             let middle = low + (high - low) / 2;
-            if usize::from(self.group(middle)?.first_column) <= wanted {
+            if usize::from(self.group(middle)?.first_column) <= column {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
         let group = low.checked_sub(1).ok_or(Fault::new(self.head_offset, "no such column"))?;
-        let place = self.group(group)?;
-        let offset = self.record.data_offset().saturating_add(u64::from(place.start));
-        let len = u64::from(place.end.saturating_sub(place.start));
-        let bytes = slice(self.file, offset, len)?;
-        if self.checked.get() != Some(group) {
-            check(self.id, offset, bytes, "column group checksum")?;
-            self.checked.set(Some(group));
-        }
+        let GroupPlace { start, end, first_column, columns } = self.group(group)?;
+        let offset = self.record.data_offset().saturating_add(u64::from(start));
+        let bytes = slice(self.file, offset, u64::from(end.saturating_sub(start)))?;
+        check(self.id, offset, bytes, "column group checksum")?;
         let (body, _) = bytes.split_last_chunk::<4>().unwrap_or((bytes, &[0; 4]));
-        let within = wanted - usize::from(place.first_column);
-        blob_within(body, place.columns, within).map_err(Fault::decoding(offset))
+        let mut lengths = Reader::new(body);
+        for _ in 0..columns {
+            lengths.varint().map_err(Fault::decoding(offset))?;
+        }
+        let blobs = body.len() - lengths.rest().len();
+        Ok(Place {
+            first_column: usize::from(first_column),
+            columns,
+            offset,
+            bytes: body.len() as u64,
+            blobs,
+            within: 0,
+            length_at: 0,
+            blob_at: blobs,
+        })
+    }
+}
+
+impl Place {
+    fn has(&self, column: usize) -> bool {
+        column.checked_sub(self.first_column).is_some_and(|within| within < self.columns)
+    }
+
+    /// The place of another column of the same group, and its blob.
+    fn seek(mut self, group: &[u8], column: usize) -> Result<(Self, &[u8]), Damaged> {
+        let wanted = column.wrapping_sub(self.first_column);
+        if wanted >= self.columns {
+            return Err(Damaged("no such column"));
+        }
+        if wanted < self.within {
+            (self.within, self.length_at, self.blob_at) = (0, 0, self.blobs);
+        }
+        let lengths = group.get(self.length_at..self.blobs).unwrap_or(&[]);
+        let mut reader = Reader::new(lengths);
+        while self.within < wanted {
+            self.blob_at = self.blob_at.saturating_add(reader.count(group.len())?);
+            self.within += 1;
+        }
+        self.length_at = self.blobs - reader.rest().len();
+        let end = self.blob_at.saturating_add(reader.count(group.len())?);
+        let blob = group.get(self.blob_at..end).ok_or(Damaged("column beyond its group"))?;
+        Ok((self, blob))
     }
 }
 
 impl Peers for ChunkView<'_> {
     fn blob(&self, column: usize) -> Result<&[u8], Damaged> {
-        self.find_blob(column).map_err(|fault| {
-            self.fault.set(Some(fault));
-            Damaged(fault.what)
-        })
+        self.noted(self.find_blob(column, &self.places.peer))
     }
-}
-
-/// The blob at position `within` in a group: the lengths stand first, then the blobs.
-fn blob_within(group: &[u8], columns: usize, within: usize) -> Result<&[u8], Damaged> {
-    let mut reader = Reader::new(group);
-    let (mut before, mut len) = (0usize, 0);
-    for position in 0..columns {
-        let next = reader.count(group.len())?;
-        if position < within {
-            before += next;
-        } else if position == within {
-            len = next;
-        }
-    }
-    if within >= columns {
-        return Err(Damaged("no such column"));
-    }
-    reader.take(before)?;
-    reader.take(len)
 }
 
 /// Compares the checksum at the end of `bytes`, which stand at `offset`.

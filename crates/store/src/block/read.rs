@@ -2,34 +2,41 @@
 
 use narthex_model::{TimeRange, Timestamp, is_absent};
 
-use super::chunk::ChunkView;
+use super::chunk::{ChunkView, Places};
 use super::fault::Fault;
 use super::format::ChunkRecord;
 use super::reader::Block;
 use super::select::SeriesIndex;
-use crate::codec::{ChunkKey, Decoder};
+use crate::codec::{Decoder, Memory};
 use crate::{RowSeq, Samples};
 
-/// Memory that reading uses again and again, and the times of the chunk that was read last: the
-/// next series most often stands in the same one.
+/// How many chunks are remembered: as many as a series has in a large block, so that the times of
+/// each are decoded once for all series that are read one after the other.
+const CHUNKS_KNOWN: usize = 10;
+
+/// Memory that reading uses again and again, and what was found of the chunks that were read last:
+/// the next series most often stands in the same ones.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(super) decoder: Decoder,
     values: Vec<f64>,
     placements: Vec<(u32, u32)>,
-    /// Of which chunk `times` are, if of any.
-    last: Option<LastChunk>,
-    times: Vec<Timestamp>,
+    known: Vec<KnownChunk>,
+    /// Which of `known` gives way next.
+    next: usize,
     seqs: Vec<RowSeq>,
     several: Vec<(Timestamp, RowSeq, f64)>,
 }
 
-/// What was found good of the chunk that was read last.
-#[derive(Clone, Copy, Debug)]
-struct LastChunk {
-    key: ChunkKey,
+/// What was found good of a chunk.
+#[derive(Debug, Default)]
+struct KnownChunk {
+    /// The block's serial and the chunk's number; `None` while nothing is known.
+    key: Option<(u64, u32)>,
     head_offset: u64,
-    group: Option<usize>,
+    places: Places,
+    times: Vec<Timestamp>,
+    memory: Memory,
 }
 
 impl Block {
@@ -65,16 +72,74 @@ impl Block {
     ) {
         let from = out.times.len();
         self.for_each_chunk(placement, range, |number, record, column| {
-            match self.read_column(number, record, column, scratch) {
-                Ok(()) => {
-                    let last = out.times.get(from..).and_then(<[_]>::last).copied();
-                    let (times, values) = scratch.within(range, last);
-                    append_present(times, values, out);
-                }
-                Err(fault) => self.warn(fault, &mut out.warnings),
-            }
+            let last = out.times.get(from..).and_then(<[_]>::last).copied();
+            let whole = range.start <= record.times.start
+                && record.times.end <= range.end
+                && last.is_none_or(|last| last < record.times.start);
+            let read = if whole {
+                self.read_whole((number, record), column, scratch, out)
+            } else {
+                self.read_part((number, record), column, (range, last), scratch, out)
+            };
+            read.unwrap_or_else(|fault| self.warn(fault, &mut out.warnings));
         })
         .unwrap_or_else(|fault| self.warn(fault, &mut out.warnings));
+    }
+
+    /// Decodes a column of a chunk to where its samples are wanted.
+    fn read_whole(
+        &self,
+        chunk: (u32, ChunkRecord),
+        column: usize,
+        scratch: &mut Scratch,
+        out: &mut Samples,
+    ) -> Result<(), Fault> {
+        let from = out.values.len();
+        let known = self.know(chunk, &mut scratch.known, &mut scratch.next)?;
+        let holes = self.decode(chunk.1, column, known, &mut scratch.decoder, &mut out.values)?;
+        if !holes {
+            out.times.extend_from_slice(&known.times);
+            return Ok(());
+        }
+        let mut kept = from;
+        for (row, &at) in (from..).zip(&known.times) {
+            let Some(&value) = out.values.get(row) else { break };
+            if !is_absent(value) {
+                out.times.push(at);
+                if let Some(slot) = out.values.get_mut(kept) {
+                    *slot = value;
+                }
+                kept += 1;
+            }
+        }
+        out.values.truncate(kept);
+        Ok(())
+    }
+
+    /// Appends the samples in `range` and after `last`.
+    fn read_part(
+        &self,
+        chunk: (u32, ChunkRecord),
+        column: usize,
+        (range, last): (TimeRange, Option<Timestamp>),
+        scratch: &mut Scratch,
+        out: &mut Samples,
+    ) -> Result<(), Fault> {
+        let known = self.know(chunk, &mut scratch.known, &mut scratch.next)?;
+        scratch.values.clear();
+        self.decode(chunk.1, column, known, &mut scratch.decoder, &mut scratch.values)?;
+        let early = |at: Timestamp| at < range.start || last.is_some_and(|last| at <= last);
+        let start = known.times.partition_point(|&at| early(at));
+        let end = known.times.partition_point(|&at| at <= range.end).max(start);
+        let times = known.times.get(start..end).unwrap_or(&[]);
+        let values = scratch.values.get(start..end).unwrap_or(&[]);
+        for (&at, &value) in times.iter().zip(values) {
+            if !is_absent(value) {
+                out.times.push(at);
+                out.values.push(value);
+            }
+        }
+        Ok(())
     }
 
     /// A series in several layouts: their samples are put in order.
@@ -89,14 +154,8 @@ impl Block {
         several.clear();
         for &placement in placements {
             self.for_each_chunk(placement, range, |number, record, column| {
-                let read = self.read_column(number, record, column, scratch);
-                if let Err(fault) = read.and_then(|()| self.read_seqs(record, scratch)) {
-                    return self.warn(fault, &mut out.warnings);
-                }
-                let rows = scratch.times.iter().zip(&scratch.values).zip(&scratch.seqs);
-                let kept =
-                    rows.filter(|((at, value), _)| range.contains(**at) && !is_absent(**value));
-                several.extend(kept.map(|((&at, &value), &seq)| (at, seq, value)));
+                self.read_rows((number, record), column, range, scratch, &mut several)
+                    .unwrap_or_else(|fault| self.warn(fault, &mut out.warnings));
             })
             .unwrap_or_else(|fault| self.warn(fault, &mut out.warnings));
         }
@@ -105,6 +164,27 @@ impl Block {
         out.times.extend(several.iter().map(|&(at, ..)| at));
         out.values.extend(several.iter().map(|&(.., value)| value));
         scratch.several = several;
+    }
+
+    /// Appends the samples of a column in `range` with their places.
+    fn read_rows(
+        &self,
+        chunk: (u32, ChunkRecord),
+        column: usize,
+        range: TimeRange,
+        scratch: &mut Scratch,
+        out: &mut Vec<(Timestamp, RowSeq, f64)>,
+    ) -> Result<(), Fault> {
+        let known = self.know(chunk, &mut scratch.known, &mut scratch.next)?;
+        scratch.values.clear();
+        self.decode(chunk.1, column, known, &mut scratch.decoder, &mut scratch.values)?;
+        ChunkView::open(self.bytes(), self.id(), chunk.1)?.seqs(&mut scratch.seqs)?;
+        // If the places were not kept, the first row's stands for all.
+        scratch.seqs.resize(chunk.1.rows as usize, chunk.1.seqs.0);
+        let rows = known.times.iter().zip(&scratch.values).zip(&scratch.seqs);
+        let kept = rows.filter(|((at, value), _)| range.contains(**at) && !is_absent(**value));
+        out.extend(kept.map(|((&at, &value), &seq)| (at, seq, value)));
+        Ok(())
     }
 
     /// Calls `visit` with each chunk that holds rows of the column in `range`, by time: its
@@ -140,41 +220,52 @@ impl Block {
         Ok(())
     }
 
-    /// Reads the times of a chunk and the values of a column into the scratch.
-    fn read_column(
+    /// What is known of a chunk; looks at its head if that is nothing yet.
+    fn know<'a>(
         &self,
-        number: u32,
-        record: ChunkRecord,
-        column: usize,
-        scratch: &mut Scratch,
-    ) -> Result<(), Fault> {
-        let key = (self.serial(), number);
-        let view = match scratch.last.take() {
-            Some(last) if last.key == key => {
-                let view = ChunkView::reopen(self.bytes(), self.id(), record, last.head_offset)?;
-                view.assume_checked(last.group);
-                view
+        (number, record): (u32, ChunkRecord),
+        all: &'a mut Vec<KnownChunk>,
+        next: &mut usize,
+    ) -> Result<&'a mut KnownChunk, Fault> {
+        let key = Some((self.serial(), number));
+        let found = all.iter().position(|known| known.key == key);
+        let position = found.unwrap_or_else(|| {
+            if all.len() < CHUNKS_KNOWN {
+                all.push(KnownChunk::default());
+                return all.len() - 1;
             }
-            _ => {
-                let view = ChunkView::open(self.bytes(), self.id(), record)?;
-                view.times(&mut scratch.times)?;
-                view
-            }
-        };
-        scratch.values.clear();
-        let result = view.column(key, column, &mut scratch.decoder, &mut scratch.values);
-        let (head_offset, group) = (view.head_offset(), view.checked());
-        scratch.last = Some(LastChunk { key, head_offset, group });
-        result
+            *next = (*next + 1) % CHUNKS_KNOWN;
+            *next
+        });
+        // `position` is that of an entry: it was found, or made, or is below the limit.
+        let known = all.get_mut(position).ok_or(Fault::new(record.offset, "no such chunk"))?;
+        if found.is_none() {
+            known.key = None;
+            let view = ChunkView::open(self.bytes(), self.id(), record)?;
+            view.times(&mut known.times)?;
+            known.head_offset = view.head_offset();
+            known.places = Places::default();
+            known.memory.clear();
+            known.key = key;
+        }
+        Ok(known)
     }
 
-    /// Reads the places of a chunk's rows into the scratch; if they were not kept, the first
-    /// row's stands for all.
-    fn read_seqs(&self, record: ChunkRecord, scratch: &mut Scratch) -> Result<(), Fault> {
-        let view = ChunkView::open(self.bytes(), self.id(), record)?;
-        view.seqs(&mut scratch.seqs)?;
-        scratch.seqs.resize(record.rows as usize, record.seqs.0);
-        Ok(())
+    /// Appends the values of a column; says whether any may be a hole.
+    fn decode(
+        &self,
+        record: ChunkRecord,
+        column: usize,
+        known: &mut KnownChunk,
+        decoder: &mut Decoder,
+        out: &mut Vec<f64>,
+    ) -> Result<bool, Fault> {
+        let head_offset = known.head_offset;
+        let mut view = ChunkView::reopen(self.bytes(), self.id(), record, head_offset)?;
+        view.set_places(std::mem::take(&mut known.places));
+        let result = view.column(&mut known.memory, column, decoder, out);
+        known.places = view.into_places();
+        result
     }
 
     /// Adds a warning, once, and counts the fault.
@@ -183,33 +274,5 @@ impl Block {
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
-    }
-}
-
-/// Appends the rows that have a sample.
-fn append_present(times: &[Timestamp], values: &[f64], out: &mut Samples) {
-    // The common case, without a branch per row.
-    if !values.iter().fold(false, |any, &value| any | is_absent(value)) {
-        out.times.extend_from_slice(times);
-        out.values.extend_from_slice(values);
-        return;
-    }
-    for (&at, &value) in times.iter().zip(values) {
-        if !is_absent(value) {
-            out.times.push(at);
-            out.values.push(value);
-        }
-    }
-}
-
-impl Scratch {
-    /// The times in `range` and after `last`, and their values.
-    fn within(&self, range: TimeRange, last: Option<Timestamp>) -> (&[Timestamp], &[f64]) {
-        let start = self
-            .times
-            .partition_point(|&at| at < range.start || last.is_some_and(|last| at <= last));
-        let end = self.times.partition_point(|&at| at <= range.end).max(start);
-        let part = (self.times.get(start..end), self.values.get(start..end));
-        (part.0.unwrap_or(&[]), part.1.unwrap_or(&[]))
     }
 }

@@ -92,16 +92,19 @@ impl<'a> BitReader<'a> {
     #[inline]
     fn peek(&self) -> u64 {
         let tail = self.bytes.get(self.at / 8..).unwrap_or(&[]);
-        let word = if let Some(word) = tail.first_chunk() {
-            u64::from_le_bytes(*word)
-        } else {
-            let mut word = [0; 8];
-            for (to, &from) in word.iter_mut().zip(tail) {
-                *to = from;
-            }
-            u64::from_le_bytes(word)
+        let word = match tail.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => last_word(tail),
         };
         word >> (self.at % 8)
+    }
+
+    /// The next `bits`, at most 56.
+    #[inline]
+    pub(super) fn take_short(&mut self, bits: u32) -> u64 {
+        let value = self.peek() & ((1 << bits) - 1);
+        self.at += bits as usize;
+        value
     }
 
     /// The next `bits`, at most 64.
@@ -111,9 +114,7 @@ impl<'a> BitReader<'a> {
             let low = self.take(32);
             return low | self.take(bits - 32) << 32;
         }
-        let value = self.peek() & ((1 << bits) - 1);
-        self.at += bits as usize;
-        value
+        self.take_short(bits)
     }
 
     /// The next Rice code with `k` low bits, `k` below 64.
@@ -134,4 +135,14 @@ impl<'a> BitReader<'a> {
         let bytes = self.at.div_ceil(8);
         if bytes <= self.bytes.len() { Ok(bytes) } else { Err(Damaged("bits cut short")) }
     }
+}
+
+/// Fewer than eight bytes, and zeros behind them.
+#[cold]
+fn last_word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    for (to, &from) in word.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    u64::from_le_bytes(word)
 }

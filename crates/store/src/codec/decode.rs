@@ -7,6 +7,7 @@ use narthex_model::ABSENT;
 use super::column::{Peers, kind};
 use super::decimal::{power, value_of};
 use super::holes::{self, Runs};
+use super::ints::Work;
 use super::sequence::Head;
 use super::wire::Reader;
 use super::{Damaged, ROWS_MAX, from_ordered, special};
@@ -20,21 +21,47 @@ pub(super) const DEPTH_MAX: u8 = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     runs: Runs,
-    residuals: Vec<u64>,
+    work: Work,
     integers: Vec<i64>,
     second: Vec<i64>,
     pool: Vec<Vec<i64>>,
-    /// The chunk whose columns are remembered, if any is.
-    chunk: Option<ChunkKey>,
-    /// Mantissas of the columns read last, oldest first: most references go to one of them.
-    recent: VecDeque<(usize, Vec<i64>)>,
 }
 
-/// Tells a chunk from every other that a decoder meets.
-pub(crate) type ChunkKey = (u64, u32);
+/// Mantissas of the columns of one chunk that were read last, oldest first: what the next one
+/// refers to is most often among them.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(VecDeque<(usize, Vec<i64>)>);
 
-/// How many columns are remembered: as far back as a predictor stands.
-const RECENT: usize = 4;
+/// How many columns are remembered. Most references go to the column before.
+const REMEMBERED: usize = 3;
+
+impl Memory {
+    /// Forgets the columns, for another chunk.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn get(&self, column: usize) -> Option<&[i64]> {
+        let found = self.0.iter().find(|(known, _)| *known == column);
+        found.map(|(_, mantissas)| mantissas.as_slice())
+    }
+
+    /// Keeps the mantissas of a column; gives memory in exchange.
+    fn keep(&mut self, column: usize, mantissas: Vec<i64>) -> Vec<i64> {
+        let full = self.0.len() >= REMEMBERED;
+        let oldest = if full { self.0.pop_front() } else { None };
+        self.0.push_back((column, mantissas));
+        oldest.map(|(_, memory)| memory).unwrap_or_default()
+    }
+}
+
+/// A column and the others of its chunk.
+struct Place<'a, P: ?Sized> {
+    column: usize,
+    peers: &'a P,
+    /// How many references have led here.
+    depth: u8,
+}
 
 impl Decoder {
     /// Appends the `rows` values of the blob of column `column` to `out`; on an error `out` is as
@@ -47,88 +74,77 @@ impl Decoder {
         peers: &P,
         out: &mut Vec<f64>,
     ) -> Result<(), Damaged> {
-        self.chunk = None;
-        self.decode_or_restore(blob, rows, column, peers, out)
+        self.decode_or_restore(None, blob, (rows, column), peers, out).map(drop)
     }
 
     /// As [`Decoder::decode`], for columns of a chunk that are read one after the other: what the
-    /// next one is likely to refer to is remembered.
+    /// next one is likely to refer to is remembered. Says whether any value may be a hole.
     pub(crate) fn decode_in<P: Peers + ?Sized>(
         &mut self,
-        chunk: ChunkKey,
+        memory: &mut Memory,
         blob: &[u8],
         (rows, column): (usize, usize),
         peers: &P,
         out: &mut Vec<f64>,
-    ) -> Result<(), Damaged> {
-        if self.chunk != Some(chunk) {
-            self.chunk = Some(chunk);
-            self.pool.extend(self.recent.drain(..).map(|(_, mantissas)| mantissas));
-        }
-        self.decode_or_restore(blob, rows, column, peers, out)
+    ) -> Result<bool, Damaged> {
+        self.decode_or_restore(Some(memory), blob, (rows, column), peers, out)
     }
 
     fn decode_or_restore<P: Peers + ?Sized>(
         &mut self,
+        memory: Option<&mut Memory>,
         blob: &[u8],
-        rows: usize,
-        column: usize,
+        (rows, column): (usize, usize),
         peers: &P,
         out: &mut Vec<f64>,
-    ) -> Result<(), Damaged> {
+    ) -> Result<bool, Damaged> {
         let start = out.len();
-        let result = self.decode_blob(blob, rows, column, peers, out);
+        let place = Place { column, peers, depth: 0 };
+        let result = self.decode_blob(memory, blob, rows, &place, out);
         if result.is_err() {
             out.truncate(start);
         }
         result
     }
 
-    /// Keeps the mantissas of a column for those that follow it; gives memory in exchange.
-    fn remember(&mut self, column: usize, mantissas: Vec<i64>) -> Vec<i64> {
-        if self.chunk.is_none() {
-            return mantissas;
-        }
-        let full = self.recent.len() >= RECENT;
-        let oldest = if full { self.recent.pop_front().map(|(_, old)| old) } else { None };
-        self.recent.push_back((column, mantissas));
-        oldest.or_else(|| self.pool.pop()).unwrap_or_default()
-    }
-
+    /// Says whether any value may be a hole.
     fn decode_blob<P: Peers + ?Sized>(
         &mut self,
+        memory: Option<&mut Memory>,
         blob: &[u8],
         rows: usize,
-        column: usize,
-        peers: &P,
+        place: &Place<'_, P>,
         out: &mut Vec<f64>,
-    ) -> Result<(), Damaged> {
+    ) -> Result<bool, Damaged> {
         if rows > ROWS_MAX {
             return Err(Damaged("too many rows"));
         }
         let mut reader = Reader::new(blob);
         let start = out.len();
         let (kind, exponent) = kind::split(reader.byte()?);
+        // In raw form a hole is a value as any other.
+        let holes = kind == kind::HOLES || kind == kind::RAW;
         if kind != kind::HOLES {
-            self.decode_present((kind, exponent), &mut reader, rows, (column, peers), out)?;
+            self.decode_present(memory, (kind, exponent), &mut reader, rows, place, out)?;
         } else if exponent == kind::NONE_PRESENT {
             out.resize(start + rows, ABSENT);
         } else {
             let present = self.runs.read(&mut reader, rows)?;
             let inner = kind::split(reader.byte()?);
-            self.decode_present(inner, &mut reader, present, (column, peers), out)?;
+            self.decode_present(memory, inner, &mut reader, present, place, out)?;
             self.runs.spread(start, rows, out);
         }
-        if reader.is_empty() { Ok(()) } else { Err(Damaged("bytes left over")) }
+        if reader.is_empty() { Ok(holes) } else { Err(Damaged("bytes left over")) }
     }
 
     /// Appends `rows` values that are all present.
     fn decode_present<P: Peers + ?Sized>(
         &mut self,
+        memory: Option<&mut Memory>,
         (kind, exponent): (u8, u8),
         reader: &mut Reader<'_>,
         rows: usize,
-        (column, peers): (usize, &P),
+        place: &Place<'_, P>,
         out: &mut Vec<f64>,
     ) -> Result<(), Damaged> {
         let start = out.len();
@@ -139,11 +155,12 @@ impl Decoder {
             }
             kind::DEC | kind::REF => {
                 let mut mantissas = std::mem::take(&mut self.integers);
-                let result = self.mantissas(kind, reader, rows, (column, peers, 0), &mut mantissas);
+                let known = memory.as_deref();
+                let result = self.mantissas(known, kind, reader, rows, place, &mut mantissas);
                 push_decimals(&mantissas, exponent, out);
-                self.integers = match result {
-                    Ok(_) => self.remember(column, mantissas),
-                    Err(_) => mantissas,
+                self.integers = match (&result, memory) {
+                    (Ok(_), Some(memory)) => memory.keep(place.column, mantissas),
+                    _ => mantissas,
                 };
                 if result? {
                     special::decode(reader, out.get_mut(start..).unwrap_or(&mut []))?;
@@ -177,7 +194,7 @@ impl Decoder {
     /// Reads a sequence that stands alone into `self.integers`.
     fn sequence(&mut self, reader: &mut Reader<'_>, count: usize) -> Result<(), Damaged> {
         let head = Head::read(reader)?;
-        head.decode(reader, count, &[], &mut self.residuals, &mut self.integers)
+        head.decode(reader, count, &[], &mut self.work, &mut self.integers)
     }
 
     fn dictionary(
@@ -201,58 +218,74 @@ impl Decoder {
     /// held; says whether special values follow.
     fn mantissas<P: Peers + ?Sized>(
         &mut self,
+        memory: Option<&Memory>,
         kind: u8,
         reader: &mut Reader<'_>,
         count: usize,
-        (column, peers, depth): (usize, &P, u8),
+        place: &Place<'_, P>,
         out: &mut Vec<i64>,
     ) -> Result<bool, Damaged> {
         if kind == kind::REF {
             let distance = reader.varint()?;
             let first = reader.signed()?;
-            self.peer_mantissas(distance, count, (column, peers, depth), out)?;
-            let shift = first.wrapping_sub(out.first().copied().unwrap_or(0));
-            for mantissa in out {
-                *mantissa = mantissa.wrapping_add(shift);
-            }
+            self.with_peer(memory, distance, count, place, |_, peer| {
+                let shift = first.wrapping_sub(peer.first().copied().unwrap_or(0));
+                out.clear();
+                out.extend(peer.iter().map(|&mantissa| mantissa.wrapping_add(shift)));
+                Ok(())
+            })?;
             return Ok(false);
         }
         let head = Head::read(reader)?;
-        let mut predictor = Vec::new();
-        let mut result = Ok(());
-        if let Some(distance) = head.predictor_distance() {
-            predictor = self.pool.pop().unwrap_or_default();
-            result = self.peer_mantissas(distance, count, (column, peers, depth), &mut predictor);
+        match head.predictor_distance() {
+            None => head.decode(reader, count, &[], &mut self.work, out)?,
+            Some(distance) => self.with_peer(memory, distance, count, place, |work, peer| {
+                head.decode(reader, count, peer, work, out)
+            })?,
         }
+        Ok(head.flag)
+    }
+
+    /// Calls `take` with the `count` mantissas of the column `distance` before this one.
+    fn with_peer<P: Peers + ?Sized>(
+        &mut self,
+        memory: Option<&Memory>,
+        distance: u64,
+        count: usize,
+        place: &Place<'_, P>,
+        take: impl FnOnce(&mut Work, &[i64]) -> Result<(), Damaged>,
+    ) -> Result<(), Damaged> {
+        if place.depth >= DEPTH_MAX || distance == 0 {
+            return Err(Damaged("references too deep"));
+        }
+        let distance = usize::try_from(distance).ok();
+        let column = distance.and_then(|distance| place.column.checked_sub(distance));
+        let column = column.ok_or(Damaged("reference before the first column"))?;
+        if let Some(known) = memory.and_then(|memory| memory.get(column)) {
+            return if known.len() == count {
+                take(&mut self.work, known)
+            } else {
+                Err(OTHER_ROWS)
+            };
+        }
+        let mut mantissas = self.pool.pop().unwrap_or_default();
+        let place = Place { column, peers: place.peers, depth: place.depth + 1 };
+        let mut result = self.peer_mantissas(memory, count, &place, &mut mantissas);
         if result.is_ok() {
-            result = head.decode(reader, count, &predictor, &mut self.residuals, out);
+            result = take(&mut self.work, &mantissas);
         }
-        if predictor.capacity() > 0 {
-            self.pool.push(predictor);
-        }
-        result.map(|()| head.flag)
+        self.pool.push(mantissas);
+        result
     }
 
     fn peer_mantissas<P: Peers + ?Sized>(
         &mut self,
-        distance: u64,
+        memory: Option<&Memory>,
         count: usize,
-        (column, peers, depth): (usize, &P, u8),
+        place: &Place<'_, P>,
         out: &mut Vec<i64>,
     ) -> Result<(), Damaged> {
-        if depth >= DEPTH_MAX || distance == 0 {
-            return Err(Damaged("references too deep"));
-        }
-        let peer = usize::try_from(distance).ok().and_then(|distance| column.checked_sub(distance));
-        let peer = peer.ok_or(Damaged("reference before the first column"))?;
-        if self.chunk.is_some()
-            && let Some((_, known)) = self.recent.iter().find(|(column, _)| *column == peer)
-        {
-            out.clear();
-            out.extend_from_slice(known);
-            return if known.len() == count { Ok(()) } else { Err(OTHER_ROWS) };
-        }
-        let mut reader = Reader::new(peers.blob(peer)?);
+        let mut reader = Reader::new(place.peers.blob(place.column)?);
         let (mut kind, exponent) = kind::split(reader.byte()?);
         if kind == kind::HOLES && exponent != kind::NONE_PRESENT {
             if holes::decode(&mut reader, ROWS_MAX, |_, _| ())? != count {
@@ -263,7 +296,7 @@ impl Decoder {
         if kind != kind::DEC && kind != kind::REF {
             return Err(Damaged("reference to a column without mantissas"));
         }
-        self.mantissas(kind, &mut reader, count, (peer, peers, depth + 1), out).map(drop)
+        self.mantissas(memory, kind, &mut reader, count, place, out).map(drop)
     }
 }
 
@@ -274,12 +307,26 @@ fn constant(exponent: u8, reader: &mut Reader<'_>) -> Result<f64, Damaged> {
     }
 }
 
+/// Appends `mantissas / 10^exponent`.
 fn push_decimals(mantissas: &[i64], exponent: u8, out: &mut Vec<f64>) {
-    if exponent == 0 {
-        #[expect(clippy::cast_precision_loss, reason = "mantissas are below 2^53")]
-        out.extend(mantissas.iter().map(|&mantissa| mantissa as f64));
-    } else {
+    // An integer below 2^51 in the low bits of 1.5 * 2^52 makes that number more by just as much:
+    // additions, of which a processor does several at once, in place of conversions.
+    const ROUNDER: f64 = 6_755_399_441_055_744.0;
+    const HALF: i64 = 1 << 51;
+    let high = mantissas.iter().fold(0, |high, &m| high | m.wrapping_add(HALF).cast_unsigned());
+    if high >= 1 << 52 {
         let power = power(exponent);
         out.extend(mantissas.iter().map(|&mantissa| value_of(mantissa, power)));
+        return;
+    }
+    let convert = |&mantissa: &i64| {
+        let bits = ROUNDER.to_bits().wrapping_add(mantissa.cast_unsigned());
+        f64::from_bits(bits) - ROUNDER
+    };
+    if exponent == 0 {
+        out.extend(mantissas.iter().map(convert));
+    } else {
+        let power = power(exponent);
+        out.extend(mantissas.iter().map(|mantissa| convert(mantissa) / power));
     }
 }

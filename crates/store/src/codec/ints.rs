@@ -34,7 +34,11 @@ impl Coder {
 }
 
 /// Values in a block of [`Coder::Pack`].
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
+/// Room for a packed block, and for reading eight bytes anywhere in it.
+const PACKED_BYTES: usize = 8 * BLOCK + 8;
+/// A value of so many bits lies within the eight bytes from its first bit's on.
+const NARROW_BITS_MAX: u32 = 56;
 /// Set in a block's header when exceptions follow.
 const HAS_EXCEPTIONS: u8 = 0x80;
 
@@ -75,19 +79,56 @@ pub(super) fn encode_plain_blocks(values: &[u64], width: u32, out: &mut Vec<u8>)
     }
 }
 
-/// Reads `count` values into `out`, replacing what it held.
+/// Memory that reading uses again and again.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// A packed block; what stands behind its bytes is left from others and never matters.
+    packed: [u8; PACKED_BYTES],
+    block: [u64; BLOCK],
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { packed: [0; PACKED_BYTES], block: [0; BLOCK] }
+    }
+}
+
+/// Takes integers as they are read, in order.
+pub(super) trait Sink {
+    /// Some values, at most [`BLOCK`].
+    fn values(&mut self, values: &[u64]);
+
+    /// So many zeros.
+    fn zeros(&mut self, count: usize);
+}
+
+/// Reads `count` values into `sink`.
 pub(super) fn decode(
     reader: &mut Reader<'_>,
     coder: Coder,
     count: usize,
-    out: &mut Vec<u64>,
+    work: &mut Work,
+    sink: &mut impl Sink,
 ) -> Result<(), Damaged> {
-    out.clear();
-    out.resize(count, 0);
     match coder {
-        Coder::Zero => Ok(()),
-        Coder::Sparse => decode_sparse(reader, out),
-        Coder::Pack => out.chunks_mut(BLOCK).try_for_each(|block| decode_block(reader, block)),
+        Coder::Zero => {
+            sink.zeros(count);
+            Ok(())
+        }
+        Coder::Sparse => decode_sparse(reader, count, sink),
+        Coder::Pack => {
+            let mut left = count;
+            while left > 0 {
+                let len = left.min(BLOCK);
+                if decode_block(reader, len, work)? {
+                    sink.values(&work.block[..len]);
+                } else {
+                    sink.zeros(len);
+                }
+                left -= len;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -168,64 +209,60 @@ fn mask(width: u32) -> u64 {
     if width >= 64 { u64::MAX } else { (1 << width) - 1 }
 }
 
-fn decode_block(reader: &mut Reader<'_>, block: &mut [u64]) -> Result<(), Damaged> {
+/// Reads a block of `len` values; the other slots hold anything afterwards. Says whether any value
+/// may differ from zero; if not, no slot was written.
+fn decode_block(reader: &mut Reader<'_>, len: usize, work: &mut Work) -> Result<bool, Damaged> {
+    let Work { packed, block } = work;
     let head = reader.byte()?;
     let width = u32::from(head & !HAS_EXCEPTIONS);
     if width > 64 {
         return Err(Damaged("packed width out of range"));
     }
     let exceptions = match head & HAS_EXCEPTIONS {
+        0 if width == 0 => return Ok(false),
         0 => None,
         _ => Some((usize::from(reader.byte()?), u32::from(reader.byte()?) + 1)),
     };
-    let bytes = reader.take(packed_bytes(block.len(), width))?;
-    unpack(bytes, width, block);
-    let Some((count, extra)) = exceptions else { return Ok(()) };
-    if width + extra > 64 || count > block.len() {
+    let bytes = reader.take(packed_bytes(len, width))?;
+    if width == 0 {
+        *block = [0; BLOCK];
+    } else if width <= NARROW_BITS_MAX {
+        packed[..bytes.len()].copy_from_slice(bytes);
+        unpack_narrow(packed, width, block);
+    } else {
+        let mut bits = BitReader::new(bytes);
+        block[..len].iter_mut().for_each(|value| *value = bits.take(width));
+    }
+    let Some((count, extra)) = exceptions else { return Ok(true) };
+    if width + extra > 64 || count > len {
         return Err(Damaged("packed exceptions out of range"));
     }
-    let mut bits = BitReader::new(reader.take(packed_bytes(count, 6 + extra))?);
+    let mut bits = BitReader::new(reader.rest());
+    reader.take(packed_bytes(count, 6 + extra))?;
     for _ in 0..count {
-        let position = bits.take(6) as usize;
-        let high = bits.take(extra);
-        let value = block.get_mut(position).ok_or(Damaged("packed exception out of place"))?;
-        *value |= high << width;
+        let (position, high) = if extra <= 50 {
+            let both = bits.take_short(6 + extra);
+            (both & 63, both >> 6)
+        } else {
+            (bits.take(6), bits.take(extra))
+        };
+        block[position as usize & (BLOCK - 1)] |= high << width;
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Unpacks at most 64 values of `width` bits; `bytes` holds exactly as many as they take.
-fn unpack(bytes: &[u8], width: u32, block: &mut [u64]) {
-    if width == 0 {
-        return;
-    }
-    // A copy behind which zeros stand: every value is then one load, with no check for the end.
-    let mut padded = [0u8; 8 * BLOCK + 16];
-    let len = bytes.len().min(8 * BLOCK);
-    padded[..len].copy_from_slice(&bytes[..len]);
-    if width <= 56 {
-        unpack_narrow(&padded, width, block);
-    } else {
-        unpack_wide(&padded, width, block);
-    }
-}
-
-fn unpack_narrow(padded: &[u8; 8 * BLOCK + 16], width: u32, block: &mut [u64]) {
-    let mask = mask(width);
-    let mut at = 0usize;
-    for value in block {
-        let byte = (at >> 3) & (8 * BLOCK - 1);
-        let mut word = [0; 8];
-        word.copy_from_slice(&padded[byte..byte + 8]);
-        *value = (u64::from_le_bytes(word) >> (at & 7)) & mask;
-        at += width as usize;
-    }
-}
-
-fn unpack_wide(padded: &[u8; 8 * BLOCK + 16], width: u32, block: &mut [u64]) {
-    let mut bits = BitReader::new(padded);
-    for value in block {
-        *value = bits.take(width);
+/// Unpacks a block of values of 1 to [`NARROW_BITS_MAX`] bits. Eight values fill as many bytes as
+/// a value has bits, so every eighth begins at the same bit of its byte.
+fn unpack_narrow(packed: &[u8; PACKED_BYTES], width: u32, block: &mut [u64; BLOCK]) {
+    let (mask, width) = (mask(width), width as usize);
+    for lane in 0..8 {
+        let (first, shift) = (lane * width / 8, lane * width % 8);
+        for group in 0..8 {
+            let byte = (first + group * width) & (8 * BLOCK - 1);
+            let mut word = [0; 8];
+            word.copy_from_slice(&packed[byte..byte + 8]);
+            block[group * 8 + lane] = (u64::from_le_bytes(word) >> shift) & mask;
+        }
     }
 }
 
@@ -281,16 +318,27 @@ fn encode_sparse(values: &[u64], out: &mut Vec<u8>) {
     bits.finish();
 }
 
-fn decode_sparse(reader: &mut Reader<'_>, out: &mut [u64]) -> Result<(), Damaged> {
-    let count = reader.count(out.len())?;
+fn decode_sparse(
+    reader: &mut Reader<'_>,
+    count: usize,
+    sink: &mut impl Sink,
+) -> Result<(), Damaged> {
+    let nonzero = reader.count(count)?;
     let mut bits = BitReader::new(reader.rest());
     let (gap_k, value_k) = (bits.take(6) as u32, bits.take(6) as u32);
-    let mut slots = out.iter_mut();
-    for _ in 0..count {
+    let mut left = count;
+    for _ in 0..nonzero {
         let gap = usize::try_from(bits.take_rice(gap_k)).unwrap_or(usize::MAX);
-        let slot = slots.nth(gap).ok_or(Damaged("sparse value out of place"))?;
-        *slot = bits.take_rice(value_k).wrapping_add(1);
+        if gap >= left {
+            return Err(Damaged("sparse value out of place"));
+        }
+        left -= gap + 1;
+        if gap > 0 {
+            sink.zeros(gap);
+        }
+        sink.values(&[bits.take_rice(value_k).wrapping_add(1)]);
     }
+    sink.zeros(left);
     let read = bits.finish()?;
     reader.take(read).map(drop)
 }

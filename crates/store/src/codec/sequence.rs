@@ -3,7 +3,7 @@
 //! All arithmetic wraps: every sequence of i64 survives, whatever the transform.
 
 use super::Damaged;
-use super::ints::{self, Coder};
+use super::ints::{self, Coder, Sink, Work};
 use super::wire::{Reader, put_signed, put_varint, unzigzag, varint_bytes, zigzag};
 
 /// Set in the first byte when a divisor follows.
@@ -382,66 +382,160 @@ impl Head {
         reader: &mut Reader<'_>,
         count: usize,
         predictor: &[i64],
-        residuals: &mut Vec<u64>,
+        work: &mut Work,
         out: &mut Vec<i64>,
     ) -> Result<(), Damaged> {
         out.clear();
-        let coded = match self.transform {
-            Transform::Offset => count,
-            Transform::DeltaDelta => count.saturating_sub(2),
-            _ => count.saturating_sub(1),
-        };
-        ints::decode(reader, self.coder, coded, residuals)?;
         if self.transform == Transform::Predicted && predictor.len() != count {
             return Err(Damaged("predictor of another length"));
         }
-        if count > 0 {
-            self.apply(residuals, count, predictor, out);
-        }
-        Ok(())
-    }
-
-    fn apply(&self, residuals: &[u64], count: usize, predictor: &[i64], out: &mut Vec<i64>) {
-        let (g, base) = (self.divisor, self.base);
-        let mut value = self.first;
-        if self.transform == Transform::Offset {
-            out.extend(
-                residuals.iter().map(|&u| base.wrapping_add(u.cast_signed().wrapping_mul(g))),
-            );
-            return;
-        }
         out.reserve(count);
+        let (divisor, base, value, coder) = (self.divisor, self.base, self.first, self.coder);
+        if self.transform == Transform::Offset {
+            return ints::decode(reader, coder, count, work, &mut Offsets { divisor, base, out });
+        }
+        let Some(rest) = count.checked_sub(1) else { return Ok(()) };
         out.push(value);
-        let mut step = |delta: i64| {
-            value = value.wrapping_add(delta);
-            value
-        };
         match self.transform {
-            Transform::DeltaOffset if g == 1 => {
-                out.extend(residuals.iter().map(|&u| step(base.wrapping_add(u.cast_signed()))));
-            }
-            Transform::DeltaOffset => out.extend(
-                residuals.iter().map(|&u| step(base.wrapping_add(u.cast_signed().wrapping_mul(g)))),
-            ),
             Transform::DeltaDelta => {
-                let mut delta = base;
-                if count > 1 {
-                    out.push(step(delta));
+                let value = value.wrapping_add(base);
+                if rest > 0 {
+                    out.push(value);
                 }
-                out.extend(residuals.iter().map(|&u| {
-                    delta = delta.wrapping_add(unzigzag(u).wrapping_mul(g));
-                    step(delta)
-                }));
+                let mut sink = SecondDeltas { divisor, delta: base, value, out };
+                ints::decode(reader, coder, rest.saturating_sub(1), work, &mut sink)
             }
             Transform::Predicted => {
-                let pairs = predictor.iter().zip(predictor.get(1..).unwrap_or(&[]));
-                out.extend(residuals.iter().zip(pairs).map(|(&u, (&a, &b))| {
-                    step(b.wrapping_sub(a).wrapping_add(unzigzag(u).wrapping_mul(g)))
-                }));
+                let mut sink = Predicted { divisor, value, predictor, out };
+                ints::decode(reader, coder, rest, work, &mut sink)
             }
-            _ => out.extend(
-                residuals.iter().map(|&u| step(base.wrapping_add(unzigzag(u).wrapping_mul(g)))),
-            ),
+            Transform::DeltaOffset => {
+                let mut sink = Deltas::<false> { divisor, base, value, out };
+                ints::decode(reader, coder, rest, work, &mut sink)
+            }
+            _ => {
+                let mut sink = Deltas::<true> { divisor, base, value, out };
+                ints::decode(reader, coder, rest, work, &mut sink)
+            }
         }
+    }
+}
+
+/// Turns residuals of [`Transform::Offset`] into values.
+struct Offsets<'a> {
+    divisor: i64,
+    base: i64,
+    out: &'a mut Vec<i64>,
+}
+
+impl Sink for Offsets<'_> {
+    fn values(&mut self, residuals: &[u64]) {
+        let (divisor, base) = (self.divisor, self.base);
+        let values = residuals.iter().map(|&u| u.cast_signed().wrapping_mul(divisor));
+        self.out.extend(values.map(|value| value.wrapping_add(base)));
+    }
+
+    fn zeros(&mut self, count: usize) {
+        self.out.extend(std::iter::repeat_n(self.base, count));
+    }
+}
+
+/// Turns residuals of differences, signed or not, into values.
+struct Deltas<'a, const SIGNED: bool> {
+    divisor: i64,
+    base: i64,
+    /// The last value.
+    value: i64,
+    out: &'a mut Vec<i64>,
+}
+
+impl<const SIGNED: bool> Sink for Deltas<'_, SIGNED> {
+    fn values(&mut self, residuals: &[u64]) {
+        let (divisor, base, mut value) = (self.divisor, self.base, self.value);
+        self.out.extend(residuals.iter().map(|&u| {
+            let residual = if SIGNED { unzigzag(u) } else { u.cast_signed() };
+            value = value.wrapping_add(base).wrapping_add(residual.wrapping_mul(divisor));
+            value
+        }));
+        self.value = value;
+    }
+
+    fn zeros(&mut self, count: usize) {
+        let (base, mut value) = (self.base, self.value);
+        if base == 0 {
+            self.out.extend(std::iter::repeat_n(value, count));
+            return;
+        }
+        self.out.extend((0..count).map(|_| {
+            value = value.wrapping_add(base);
+            value
+        }));
+        self.value = value;
+    }
+}
+
+/// Turns residuals of [`Transform::DeltaDelta`] into values.
+struct SecondDeltas<'a> {
+    divisor: i64,
+    /// The last difference and the last value.
+    delta: i64,
+    value: i64,
+    out: &'a mut Vec<i64>,
+}
+
+impl Sink for SecondDeltas<'_> {
+    fn values(&mut self, residuals: &[u64]) {
+        let (divisor, mut delta, mut value) = (self.divisor, self.delta, self.value);
+        self.out.extend(residuals.iter().map(|&u| {
+            delta = delta.wrapping_add(unzigzag(u).wrapping_mul(divisor));
+            value = value.wrapping_add(delta);
+            value
+        }));
+        (self.delta, self.value) = (delta, value);
+    }
+
+    fn zeros(&mut self, count: usize) {
+        let (delta, mut value) = (self.delta, self.value);
+        self.out.extend((0..count).map(|_| {
+            value = value.wrapping_add(delta);
+            value
+        }));
+        self.value = value;
+    }
+}
+
+/// Turns residuals of [`Transform::Predicted`] into values.
+struct Predicted<'a> {
+    divisor: i64,
+    /// The last value.
+    value: i64,
+    /// The predictor's values, from the one beside the last value on.
+    predictor: &'a [i64],
+    out: &'a mut Vec<i64>,
+}
+
+impl Predicted<'_> {
+    /// The next `count` values, given how each residual follows.
+    fn extend(&mut self, residuals: impl Iterator<Item = i64>, count: usize) {
+        let (divisor, mut value) = (self.divisor, self.value);
+        let next = self.predictor.get(1..).unwrap_or(&[]);
+        let pairs = self.predictor.iter().zip(next);
+        self.out.extend(residuals.zip(pairs).map(|(residual, (&a, &b))| {
+            let delta = b.wrapping_sub(a).wrapping_add(residual.wrapping_mul(divisor));
+            value = value.wrapping_add(delta);
+            value
+        }));
+        self.value = value;
+        self.predictor = self.predictor.get(count..).unwrap_or(&[]);
+    }
+}
+
+impl Sink for Predicted<'_> {
+    fn values(&mut self, residuals: &[u64]) {
+        self.extend(residuals.iter().map(|&u| unzigzag(u)), residuals.len());
+    }
+
+    fn zeros(&mut self, count: usize) {
+        self.extend(std::iter::repeat_n(0, count), count);
     }
 }

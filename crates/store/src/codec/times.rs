@@ -5,6 +5,7 @@
 
 use narthex_model::Timestamp;
 
+use super::ints::Work;
 use super::sequence::{self, Head, Scratch};
 use super::wire::Reader;
 use super::{Damaged, ROWS_MAX};
@@ -39,6 +40,6 @@ pub(crate) fn decode_integers(
     }
     let mut reader = Reader::new(bytes);
     let head = Head::read(&mut reader)?;
-    head.decode(&mut reader, count, &[], &mut Vec::new(), out)?;
+    head.decode(&mut reader, count, &[], &mut Work::default(), out)?;
     if reader.is_empty() { Ok(()) } else { Err(Damaged("bytes left over")) }
 }

@@ -6,6 +6,7 @@ use super::super::chunk::ChunkView;
 use super::super::format::HEAD_TWICE;
 use super::super::reader::{Block, Scratch};
 use super::super::select::SeriesIndex;
+use crate::codec::{Memory, Peers};
 use crate::{Error, RowSeq, Samples};
 
 impl Block {
@@ -50,8 +51,17 @@ impl Block {
         out.clear();
         let mut read = || {
             let view = ChunkView::open(self.bytes(), self.id(), self.record(chunk)?)?;
-            view.column((self.serial(), chunk), column as usize, &mut scratch.decoder, out)
+            let memory = &mut Memory::default();
+            view.column(memory, column as usize, &mut scratch.decoder, out)?;
+            Ok(())
         };
         read().map_err(|fault| self.error(fault))
+    }
+}
+
+impl ChunkView<'_> {
+    /// The kind of a column's blob.
+    pub(super) fn blob_kind(&self, column: usize) -> u8 {
+        self.blob(column).map_or(0, |blob| blob.first().map_or(0, |head| head & 7))
     }
 }

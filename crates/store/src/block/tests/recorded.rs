@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
 
+use super::super::chunk::ChunkView;
 use super::*;
-use crate::codec::column;
+use crate::codec::{Memory, column};
 
 /// Columns of values in text order, and the decimals that each was written with at most.
 struct Recording {
@@ -166,6 +167,8 @@ fn measure(name: &str, recording: &Recording, rows: usize) {
         }
         out.len()
     });
+    let speeds = speeds(&block);
+    println!("{name}: {speeds}");
     let data: u64 = block.chunks().enumerate().map(|(n, _)| block.chunk_bytes(n as u32)).sum();
     println!(
         "{name}: {} series x {rows} rows: best {:.3} B/sample all in ({:.3} chunks, index {:.1} \
@@ -178,6 +181,65 @@ fn measure(name: &str, recording: &Recording, rows: usize) {
         (meta.bytes - data) as f64 / f64::from(meta.series),
         fast as f64 / meta.samples as f64,
     );
+}
+
+/// Reads all columns of the block's chunks, or those that are not constant, one after the other.
+#[inline(never)]
+fn decode_columns(block: &Block, changing: bool, scratch: &mut Scratch, out: &mut Vec<f64>) -> u64 {
+    let mut samples = 0;
+    for (number, info) in (0..).zip(block.chunks()) {
+        let view =
+            ChunkView::open(block.bytes(), block.id(), block.record(number).unwrap()).unwrap();
+        let mut memory = Memory::default();
+        for column in 0..info.columns as usize {
+            if changing && view.blob_kind(column) == 0 {
+                continue;
+            }
+            out.clear();
+            view.column(&mut memory, column, &mut scratch.decoder, out).unwrap();
+            samples += out.len() as u64;
+        }
+    }
+    samples
+}
+
+/// How fast columns come back: all, those that are not constant, and one alone.
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
+fn speeds(block: &Block) -> String {
+    let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+    let mut best = [f64::MAX; 2];
+    for _ in 0..7 {
+        for (changing, best) in [false, true].into_iter().zip(&mut best) {
+            let start = Instant::now();
+            let samples = decode_columns(block, changing, &mut scratch, &mut out);
+            *best = best.min(start.elapsed().as_nanos() as f64 / samples.max(1) as f64);
+        }
+    }
+    let mut alone = Vec::new();
+    let mut samples = Samples::default();
+    for found in select(block, &[], &mut Vec::new()) {
+        let mut least = u128::MAX;
+        for _ in 0..5 {
+            // Another block's key makes the scratch forget what it knows of the chunk.
+            let mut scratch = Scratch::default();
+            samples.clear();
+            samples.times.reserve(1000);
+            samples.values.reserve(1000);
+            let start = Instant::now();
+            block.read_with(found.index, TimeRange::ALL, &mut scratch, &mut samples);
+            least = least.min(start.elapsed().as_nanos());
+        }
+        alone.push(least);
+    }
+    alone.sort_unstable();
+    let at = |share: usize| alone.get(alone.len() * share / 100).copied().unwrap_or(0);
+    format!(
+        "columns {:.2} ns/sample, changing ones {:.2}; one series alone {} ns median, {} p95",
+        best[0],
+        best[1],
+        at(50),
+        at(95),
+    )
 }
 
 fn encode_fast(recording: &Recording, rows: usize) -> usize {
