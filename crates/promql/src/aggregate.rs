@@ -8,11 +8,13 @@ use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_abse
 use crate::Error;
 use crate::column::{Column, Slots, is_metadata, join_same};
 use crate::eval::Evaluator;
+use crate::native::Natives;
 use crate::numeric::quantile;
 use crate::plan::{Aggregate, AggregateOp, Expr, Span};
 use crate::steps::Steps;
 
 mod fold;
+mod native;
 mod rank;
 
 /// Columns that are aggregated into one.
@@ -38,13 +40,18 @@ impl Evaluator<'_> {
         if let (Some(param), AggregateOp::CountValues) = (&aggregate.param, aggregate.op) {
             check_label(param)?;
         }
+        if self.meets_parts(&aggregate.inner) {
+            let out = self.aggregate_natives(aggregate, &params, param_span, steps)?;
+            self.keep(&out, held)?;
+            return Ok(out);
+        }
         if let Some(out) = self.fold(aggregate, steps)? {
             self.keep(&out, held)?;
             return Ok(out);
         }
         let columns = self.vector(&aggregate.inner, steps)?;
         let out = match aggregate.op {
-            AggregateOp::CountValues => count_values(aggregate, &columns)?,
+            AggregateOp::CountValues => count_values(aggregate, &columns, &self.natives)?,
             AggregateOp::Quantile => {
                 self.warn_quantile(&params, param_span);
                 let groups = groups(aggregate, &columns);
@@ -153,7 +160,11 @@ fn quantiles(group: &Group, columns: &[Column], params: &[f64], steps: Steps) ->
 }
 
 /// How often each value occurs, the value being a label of the result.
-fn count_values(aggregate: &Aggregate, columns: &[Column]) -> Result<Vec<Column>, Error> {
+fn count_values(
+    aggregate: &Aggregate,
+    columns: &[Column],
+    natives: &Natives,
+) -> Result<Vec<Column>, Error> {
     let Some(Expr::String(label)) = aggregate.param.as_ref().map(|param| &param.bare().expr) else {
         return Ok(Vec::new());
     };
@@ -170,7 +181,11 @@ fn count_values(aggregate: &Aggregate, columns: &[Column]) -> Result<Vec<Column>
             let place = match last {
                 Some((bits, place)) if bits == value.to_bits() => place,
                 _ => {
-                    builder.set(label, &PlainFloat(value).to_string());
+                    let text = match natives.get(value) {
+                        Some(histogram) => histogram.to_string(),
+                        None => PlainFloat(value).to_string(),
+                    };
+                    builder.set(label, &text);
                     let labels = group_labels(&grouping, &builder.build(), false);
                     let next = out.len();
                     let place = *places.entry(labels.clone()).or_insert(next);

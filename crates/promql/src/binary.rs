@@ -7,10 +7,12 @@ use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_abse
 use crate::Error;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::{Evaluator, only_if, truth};
-use crate::plan::{Binary, BinaryOp, Matching};
+use crate::native::is_handle;
+use crate::plan::{Binary, BinaryOp, Matching, Span};
 use crate::steps::Steps;
 
 mod join;
+mod native;
 
 /// The value of `a op b`, for a comparison 1 or 0.
 #[expect(clippy::float_cmp, reason = "the operators compare exactly")]
@@ -29,7 +31,12 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::LessEqual => truth(a <= b),
         BinaryOp::Greater => truth(a > b),
         BinaryOp::GreaterEqual => truth(a >= b),
-        BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => f64::NAN,
+        // Sets have no values, and numbers cannot be trimmed.
+        BinaryOp::And
+        | BinaryOp::Or
+        | BinaryOp::Unless
+        | BinaryOp::TrimBelow
+        | BinaryOp::TrimAbove => f64::NAN,
     }
 }
 
@@ -49,16 +56,27 @@ fn element(binary: &Binary, a: f64, b: f64) -> f64 {
 
 /// Whether the result is another metric.
 fn changes_metric(binary: &Binary) -> bool {
-    binary.returns_bool || !(binary.op.is_comparison() || binary.op.is_set())
+    let keeps = binary.op.is_comparison() || binary.op.is_trim() || binary.op.is_set();
+    binary.returns_bool || !keeps
 }
 
 impl Evaluator<'_> {
     /// Computes a binary operation.
-    pub(crate) fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<Flow, Error> {
+    pub(crate) fn binary(
+        &mut self,
+        binary: &Binary,
+        span: Span,
+        steps: Steps,
+    ) -> Result<Flow, Error> {
         let held = self.budget.held();
         let left = self.eval(&binary.left, steps)?;
         let right = self.eval(&binary.right, steps)?;
         let columns = match (left, right) {
+            (Flow::Scalar(_), Flow::Scalar(_)) if binary.op.is_trim() => {
+                let op = binary.op.as_str();
+                let message = format!("operator \"{op}\" not allowed for Scalar operations");
+                return Err(Error::Execution(message));
+            }
             (Flow::Scalar(mut left), Flow::Scalar(right)) => {
                 for (a, b) in left.iter_mut().zip(right) {
                     *a = arithmetic(binary.op, *a, b);
@@ -66,15 +84,17 @@ impl Evaluator<'_> {
                 return Ok(Flow::Scalar(left));
             }
             (Flow::Vector(columns), Flow::Scalar(numbers)) => {
-                self.with_numbers(binary, columns, &numbers, false)?
+                self.with_numbers(binary, span, columns, &numbers, false)?
             }
             (Flow::Scalar(numbers), Flow::Vector(columns)) => {
-                self.with_numbers(binary, columns, &numbers, true)?
+                self.with_numbers(binary, span, columns, &numbers, true)?
             }
             (Flow::Vector(left), Flow::Vector(right)) if binary.op.is_set() => {
                 sets(binary, left, right, steps)?
             }
-            (Flow::Vector(left), Flow::Vector(right)) => self.join(binary, &left, &right, steps)?,
+            (Flow::Vector(left), Flow::Vector(right)) => {
+                self.join(binary, span, &left, &right, steps)?
+            }
             _ => Vec::new(),
         };
         self.keep(&columns, held)?;
@@ -85,14 +105,26 @@ impl Evaluator<'_> {
     fn with_numbers(
         &self,
         binary: &Binary,
+        span: Span,
         mut columns: Vec<Column>,
         numbers: &[f64],
         swapped: bool,
     ) -> Result<Vec<Column>, Error> {
         let filters = binary.op.is_comparison() && !binary.returns_bool;
+        let special = self.natives.any() || binary.op.is_trim();
         for column in &mut columns {
             column.map(|step, value| {
                 let number = numbers.get(step).copied().unwrap_or(f64::NAN);
+                if special && (is_handle(value) || binary.op.is_trim()) {
+                    return native::with_number(
+                        binary,
+                        &self.natives,
+                        value,
+                        number,
+                        swapped,
+                        span,
+                    );
+                }
                 if !swapped {
                     return element(binary, value, number);
                 }

@@ -1,5 +1,6 @@
 //! Walks the tree.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use narthex_model::{ABSENT, Labels, Sample, Timestamp, is_absent};
@@ -8,8 +9,10 @@ use narthex_store::Snapshot;
 use crate::annotation::Annotations;
 use crate::budget::Budget;
 use crate::column::{Column, Flow, drop_metadata, join_same};
+use crate::native::{Hints, Natives};
+use crate::output::Point;
 use crate::plan::duration::QueryTimes;
-use crate::plan::{At, Expr, Length, Node};
+use crate::plan::{At, Expr, Length, Node, Span};
 use crate::steps::Steps;
 use crate::{Error, Options, Output, Plan, Series, Value, ValueType};
 
@@ -35,8 +38,9 @@ pub fn instant(
             }
             Flow::Vector(columns) => {
                 let columns = without_names(columns)?;
-                let sample = |column: &Column| Sample { at, value: column.get(0) };
-                Value::Vector(columns.iter().map(|c| (c.labels.clone(), sample(c))).collect())
+                let natives = &evaluator.natives;
+                let point = |column: &Column| Point::new(at, column.get(0), natives);
+                Value::Vector(columns.iter().map(|c| (c.labels.clone(), point(c))).collect())
             }
         },
     };
@@ -77,7 +81,8 @@ pub fn range(
         }
         Flow::String(_) => Vec::new(),
     };
-    let mut matrix: Vec<_> = columns.into_iter().map(|c| series_of(c, steps)).collect();
+    let natives = &evaluator.natives;
+    let mut matrix: Vec<_> = columns.into_iter().map(|c| series_of(c, steps, natives)).collect();
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(evaluator.output(Value::Matrix(matrix)))
 }
@@ -98,10 +103,10 @@ pub(crate) fn millis(duration: Duration) -> i64 {
 }
 
 /// A column as the samples that it has.
-pub(crate) fn series_of(column: Column, steps: Steps) -> Series {
+pub(crate) fn series_of(column: Column, steps: Steps, natives: &Natives) -> Series {
     let (times, values) =
         column.iter().map(|(step, value)| (Timestamp(steps.at(step)), value)).unzip();
-    Series { labels: column.labels, times, values }
+    Series::new(column.labels, times, values, natives)
 }
 
 /// The times of the whole query, in milliseconds.
@@ -121,6 +126,13 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) times: Times,
     pub(crate) notes: Annotations,
     pub(crate) budget: Budget<'a>,
+    pub(crate) natives: Rc<Natives>,
+    /// When the counter of the series that was read last started, by the time of the sample.
+    pub(crate) starts: Vec<(Timestamp, i64)>,
+    /// How hints of histograms are read.
+    pub(crate) hints: Hints,
+    /// Where the selector stands that is computed.
+    pub(crate) place: Span,
 }
 
 impl<'a> Evaluator<'a> {
@@ -134,10 +146,27 @@ impl<'a> Evaluator<'a> {
             return Err(error.clone());
         }
         let notes = Annotations::new(&plan.text);
-        Ok(Self { snapshot, options, times, notes, budget: Budget::new(options) })
+        Ok(Self {
+            snapshot,
+            options,
+            times,
+            notes,
+            budget: Budget::new(options),
+            natives: Rc::new(Natives::new(options)),
+            starts: Vec::new(),
+            hints: Hints::default(),
+            place: Span::default(),
+        })
     }
 
-    fn output(self, value: Value) -> Output {
+    fn output(mut self, value: Value) -> Output {
+        for note in self.natives.take_notes() {
+            if note.is_warning {
+                self.notes.warn(&note.text, note.at);
+            } else {
+                self.notes.info(&note.text, note.at);
+            }
+        }
         let (warnings, infos) = self.notes.into_parts();
         Output { value, warnings, infos, stats: self.budget.stats }
     }
@@ -192,9 +221,12 @@ impl<'a> Evaluator<'a> {
 
     fn eval_varying(&mut self, node: &Node, steps: Steps) -> Result<Flow, Error> {
         match &node.expr {
-            Expr::Vector(selector) => Ok(Flow::Vector(self.select(selector, steps)?)),
+            Expr::Vector(selector) => {
+                self.place = node.span;
+                Ok(Flow::Vector(self.select(selector, steps)?))
+            }
             Expr::Unary(negative, inner) => self.unary(*negative, inner, steps),
-            Expr::Binary(binary) => self.binary(binary, steps),
+            Expr::Binary(binary) => self.binary(binary, node.span, steps),
             Expr::Aggregate(aggregate) => Ok(Flow::Vector(self.aggregate(aggregate, steps)?)),
             Expr::Call(call) => self.call(call, node.span, steps),
             Expr::Number(_) | Expr::String(_) | Expr::Paren(_) => self.eval(node, steps),
@@ -259,8 +291,9 @@ impl<'a> Evaluator<'a> {
             }
             Flow::String(_) => {}
             Flow::Vector(columns) => {
+                let natives = Rc::clone(&self.natives);
                 for column in columns.iter_mut() {
-                    column.map(|_, value| -value);
+                    column.map(|_, value| natives.negative(value));
                     self.drop_name(column);
                 }
                 if !self.options.delayed_name_removal {

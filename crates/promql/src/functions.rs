@@ -2,6 +2,7 @@
 
 use narthex_model::{ABSENT, Labels};
 
+use self::native::Case;
 use crate::Error;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::Evaluator;
@@ -18,6 +19,7 @@ mod histogram;
 mod info;
 mod label;
 mod math;
+pub(crate) mod native;
 mod order;
 mod over_time;
 mod rate;
@@ -60,6 +62,20 @@ pub(crate) fn window_fn(func: Func) -> Option<WindowFn> {
     })
 }
 
+/// Computes a function of a range, which may hold more than numbers.
+fn apply(
+    func: Func,
+    compute: WindowFn,
+    window: &Window<'_>,
+    numbers: &[f64],
+    at: Span,
+) -> Result<f64, Error> {
+    match window.native {
+        None => Ok(compute(window, numbers)),
+        Some(setting) => native::range(func, compute, window, numbers, Case { setting, at }),
+    }
+}
+
 fn is_range(node: &Node) -> bool {
     node.value_type() == crate::ValueType::Matrix
 }
@@ -91,6 +107,14 @@ impl Call {
 impl Evaluator<'_> {
     /// Computes a call.
     pub(crate) fn call(&mut self, call: &Call, span: Span, steps: Steps) -> Result<Flow, Error> {
+        let hints = self.hints;
+        self.hints = hints.within(call.function.func);
+        let flow = self.call_inside(call, span, steps);
+        self.hints = hints;
+        flow
+    }
+
+    fn call_inside(&mut self, call: &Call, span: Span, steps: Steps) -> Result<Flow, Error> {
         let func = call.function.func;
         if let Some(compute) = window_fn(func) {
             return self.range_call(call, compute, steps).map(Flow::Vector);
@@ -101,9 +125,7 @@ impl Evaluator<'_> {
         let held = self.budget.held();
         let columns = match func {
             Func::Timestamp => self.timestamp(call, steps)?,
-            Func::StartTimestamp => {
-                return Err(Error::Unsupported("start_timestamp()".to_owned()));
-            }
+            Func::StartTimestamp => self.start_timestamp(call, steps)?,
             Func::Absent => self.absent(call, steps)?,
             Func::Vector => self.vector_of(call, steps)?,
             Func::LabelReplace => self.label_replace(call, steps)?,
@@ -196,7 +218,8 @@ impl Evaluator<'_> {
             numbers.push((self.scalar(arg, steps)?, arg.span));
         }
         if numbers.is_empty() {
-            let mut visit = |_: usize, window: &Window<'_>| Ok(compute(window, &[]));
+            let mut visit =
+                |_: usize, window: &Window<'_>| apply(func, compute, window, &[], range.span);
             self.windows(range, steps, &mut visit, taker)?;
             return Ok(range);
         }
@@ -213,7 +236,7 @@ impl Evaluator<'_> {
             {
                 wrong.push(q);
             }
-            Ok(compute(window, &at_step))
+            apply(func, compute, window, &at_step, range.span)
         };
         self.windows(range, steps, &mut visit, taker)?;
         for q in wrong {
@@ -256,7 +279,7 @@ impl Evaluator<'_> {
     /// The only element at each step, or NaN.
     fn scalar_of(&mut self, call: &Call, steps: Steps) -> Result<Vec<f64>, Error> {
         let held = self.budget.held();
-        let columns = self.vector(call.arg(0)?, steps)?;
+        let columns = self.numbers(call.arg(0)?, steps)?;
         let mut values = vec![ABSENT; steps.count];
         for column in &columns {
             for (step, value) in column.iter() {

@@ -7,7 +7,7 @@
 //! slide a window over those samples.
 //!
 //! Every query works within a budget: samples held, time, and a flag that cancels it. What is not
-//! supported (native histograms) is an error that names it, never a wrong answer.
+//! supported is an error that names it, never a wrong answer.
 #![forbid(unsafe_code)]
 
 mod aggregate;
@@ -18,6 +18,7 @@ mod column;
 mod error;
 mod eval;
 mod functions;
+mod native;
 mod numeric;
 pub mod options;
 mod output;
@@ -31,5 +32,5 @@ mod window;
 pub use error::{Error, ErrorKind, ParseError};
 pub use eval::{instant, range};
 pub use options::Options;
-pub use output::{Output, Series, Stats, Value};
+pub use output::{Output, Point, Series, Stats, Value};
 pub use plan::{Plan, ValueType, parse};

@@ -1,8 +1,11 @@
 //! What a query gives.
 
-use narthex_model::{Labels, Sample, Timestamp};
+use std::sync::Arc;
+
+use narthex_model::{Histogram, Labels, Sample, Timestamp};
 
 use crate::ValueType;
+use crate::native::{Natives, is_handle};
 
 /// The outcome of a query.
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ pub enum Value {
     /// A text at the time of the query.
     String(Timestamp, String),
     /// One sample per series. The order is the evaluation's and means something after `sort`.
-    Vector(Vec<(Labels, Sample)>),
+    Vector(Vec<(Labels, Point)>),
     /// Samples over time, sorted by labels.
     Matrix(Vec<Series>),
 }
@@ -53,6 +56,32 @@ impl Value {
     }
 }
 
+/// A sample of a vector.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Point {
+    /// A number.
+    Number(Sample),
+    /// A histogram.
+    Histogram(Timestamp, Arc<Histogram>),
+}
+
+impl Point {
+    pub(crate) fn new(at: Timestamp, value: f64, natives: &Natives) -> Self {
+        match natives.get(value) {
+            Some(histogram) => Self::Histogram(at, histogram),
+            None => Self::Number(Sample { at, value }),
+        }
+    }
+
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(sample) => Some(sample.value),
+            Self::Histogram(..) => None,
+        }
+    }
+}
+
 /// The samples of one series; `times` and `values` have the same length.
 #[derive(Clone, Debug)]
 pub struct Series {
@@ -62,6 +91,29 @@ pub struct Series {
     pub times: Vec<Timestamp>,
     /// What; compare by bits.
     pub values: Vec<f64>,
+    /// Samples that are histograms, ascending, at other times than the numbers.
+    pub histograms: Vec<(Timestamp, Arc<Histogram>)>,
+}
+
+impl Series {
+    /// Takes the handles out of `values`.
+    pub(crate) fn new(
+        labels: Labels,
+        times: Vec<Timestamp>,
+        values: Vec<f64>,
+        natives: &Natives,
+    ) -> Self {
+        let mut series = Self { labels, times, values, histograms: Vec::new() };
+        if natives.in_values(&series.values) {
+            let pairs = series.times.iter().zip(&series.values);
+            series.histograms =
+                pairs.filter_map(|(&at, &value)| Some((at, natives.get(value)?))).collect();
+            let numbers = series.times.iter().zip(&series.values);
+            (series.times, series.values) =
+                numbers.filter(|(_, value)| !is_handle(**value)).unzip();
+        }
+        series
+    }
 }
 
 impl PartialEq for Series {
@@ -71,5 +123,6 @@ impl PartialEq for Series {
             && self.times == other.times
             && self.values.len() == other.values.len()
             && self.values.iter().zip(&other.values).all(same_bits)
+            && self.histograms == other.histograms
     }
 }

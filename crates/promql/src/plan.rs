@@ -316,6 +316,8 @@ pub enum BinaryOp {
     Less,
     GreaterEqual,
     Greater,
+    TrimBelow,
+    TrimAbove,
     Add,
     Subtract,
     Multiply,
@@ -338,6 +340,8 @@ impl BinaryOp {
             Self::Less => "<",
             Self::GreaterEqual => ">=",
             Self::Greater => ">",
+            Self::TrimBelow => "</",
+            Self::TrimAbove => ">/",
             Self::Add => "+",
             Self::Subtract => "-",
             Self::Multiply => "*",
@@ -361,6 +365,11 @@ impl BinaryOp {
         )
     }
 
+    /// Whether it cuts histograms.
+    pub fn is_trim(self) -> bool {
+        matches!(self, Self::TrimBelow | Self::TrimAbove)
+    }
+
     /// Whether it combines sets.
     pub fn is_set(self) -> bool {
         matches!(self, Self::Or | Self::And | Self::Unless)
@@ -371,7 +380,7 @@ impl BinaryOp {
         match self {
             Self::Or => 1,
             Self::And | Self::Unless => 2,
-            op if op.is_comparison() => 3,
+            op if op.is_comparison() || op.is_trim() => 3,
             Self::Add | Self::Subtract => 4,
             Self::Power => 6,
             _ => 5,
@@ -460,6 +469,25 @@ impl AggregateOp {
         ("limitk", Self::Limitk),
         ("limit_ratio", Self::LimitRatio),
     ];
+
+    /// The operator's name.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, op)| *op == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it leaves histograms out.
+    pub(crate) fn takes_numbers_only(self) -> bool {
+        matches!(
+            self,
+            Self::Min
+                | Self::Max
+                | Self::Stddev
+                | Self::Stdvar
+                | Self::Topk
+                | Self::Bottomk
+                | Self::Quantile
+        )
+    }
 
     /// The type of the parameter, if there is one.
     pub fn param_type(self) -> Option<ValueType> {

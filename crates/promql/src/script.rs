@@ -4,24 +4,28 @@
 //! `eval range from 0 to 10m step 5m ...`) and says what is expected. `clear` starts a block,
 //! which stands alone. Samples go through a real store in memory.
 //!
-//! What the store cannot hold (native histograms, start timestamps) is left out when it is
-//! loaded; a check of such a block that fails counts as [`Outcome::Unsupported`].
+//! Native histograms are written `{{schema:0 count:4 sum:5 buckets:[1 2 1]}}`; `load_with_nhcb`
+//! loads classic histograms as native ones too, and a line with `@st` behind the metric says when
+//! the counters of the same metric's samples started.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_model::time::parse_duration;
-use narthex_model::{ABSENT, Timestamp, is_absent};
+use narthex_model::{ABSENT, Labels, Timestamp, is_absent};
+use narthex_store::histogram::{Part, parts};
 use narthex_store::{Row, SourceRef, Store, Writer};
 
 use crate::{Error, Options, Output, Plan, plan};
 
 mod expect;
+mod native;
 mod pin;
 mod series;
 
 use expect::Expectation;
-use series::Line;
+use series::{Item, Line};
 
 /// One query of a script, and how it went.
 #[derive(Clone, Debug)]
@@ -41,8 +45,6 @@ pub enum Outcome {
     Passed,
     /// Otherwise: what was wrong.
     Failed(String),
-    /// Otherwise, but the block needs something that is not supported: what was wrong.
-    Unsupported(String),
 }
 
 /// Runs a script; gives its checks in order, and as failed checks the lines that are none.
@@ -68,8 +70,6 @@ struct Runner<'a> {
     store: Arc<Store>,
     writer: Writer,
     source: SourceRef,
-    /// What the current block needs that there is not.
-    lacks: Option<&'static str>,
 }
 
 /// When a query is computed, in milliseconds.
@@ -85,7 +85,7 @@ impl<'a> Runner<'a> {
     fn new(lines: &'a [String]) -> Self {
         let (store, mut writer) = narthex_store::testing::memory_store();
         let source = writer.new_source();
-        Self { lines, at: 0, checks: Vec::new(), store, writer, source, lacks: None }
+        Self { lines, at: 0, checks: Vec::new(), store, writer, source }
     }
 
     fn command(&mut self) {
@@ -98,15 +98,10 @@ impl<'a> Runner<'a> {
             "clear" => {
                 (self.store, self.writer) = narthex_store::testing::memory_store();
                 self.source = self.writer.new_source();
-                self.lacks = None;
                 Ok(())
             }
-            "load" | "load_with_nhcb" => {
-                if word != "load" {
-                    self.lacks = Some("native histograms");
-                }
-                self.load(line)
-            }
+            "load" => self.load(line, false),
+            "load_with_nhcb" => self.load(line, true),
             word if word.starts_with("eval") => {
                 self.eval(line, start);
                 Ok(())
@@ -127,45 +122,46 @@ impl<'a> Runner<'a> {
         rest.get(..len).unwrap_or(&[])
     }
 
-    fn load(&mut self, line: &str) -> Result<(), String> {
+    fn load(&mut self, line: &str, converts: bool) -> Result<(), String> {
         let step = line.split_whitespace().nth(1).unwrap_or("");
         let step = millis(step)?;
-        let mut series = Vec::new();
+        let mut loaded: Vec<(Labels, Vec<Item>)> = Vec::new();
+        let mut starts = Vec::new();
         for line in self.body() {
             match series::parse(line)? {
-                Line::Histograms => self.lacks = Some("native histograms"),
-                Line::StartTimestamps => self.lacks = Some("start timestamps"),
-                Line::Floats(labels, values) => series.push((labels, values)),
-                Line::Mixed(labels, values) => {
-                    self.lacks = Some("native histograms");
-                    series.push((labels, values));
+                Line::Starts(labels, times) => starts.push((labels, times)),
+                Line::Samples(labels, items) => {
+                    // Of a series that is described twice the last description counts.
+                    loaded.retain(|(have, _)| *have != labels);
+                    loaded.push((labels, items));
                 }
             }
         }
-        self.append(step, &series).map_err(|error| error.to_string())
+        if converts {
+            let converted = native::converted(&loaded);
+            self.append(step, &converted, &[]).map_err(|error| error.to_string())?;
+        }
+        self.append(step, &loaded, &starts).map_err(|error| error.to_string())
     }
 
-    fn append(&mut self, step: i64, series: &[series::Floats]) -> Result<(), narthex_store::Error> {
+    fn append(
+        &mut self,
+        step: i64,
+        series: &[(Labels, Vec<Item>)],
+        starts: &[(Labels, Vec<Option<i64>>)],
+    ) -> Result<(), narthex_store::Error> {
+        let columns = columns(step, series, starts);
         let layout = self.writer.new_layout(self.source)?;
         let mut refs = Vec::new();
-        let mut rows: Vec<&Vec<f64>> = Vec::new();
-        for (labels, values) in series {
-            let series = self.writer.resolve(labels)?;
-            // Of a series that is described twice in one command the last description counts.
-            let place = refs.iter().position(|&have| have == series);
-            if let Some(row) = place.and_then(|place| rows.get_mut(place)) {
-                *row = values;
-            } else {
-                refs.push(series);
-                rows.push(values);
-            }
+        for labels in columns.keys() {
+            refs.push(self.writer.resolve(labels)?);
         }
         self.writer.add_columns(layout, &refs)?;
-        let len = rows.iter().map(|values| values.len()).max().unwrap_or(0);
+        let len = columns.values().map(Vec::len).max().unwrap_or(0);
         let mut at = 0;
         for index in 0..len {
-            let value = |values: &&Vec<f64>| values.get(index).copied().unwrap_or(ABSENT);
-            let values: Vec<f64> = rows.iter().map(value).collect();
+            let value = |values: &Vec<f64>| values.get(index).copied().unwrap_or(ABSENT);
+            let values: Vec<f64> = columns.values().map(value).collect();
             if values.iter().any(|&value| !is_absent(value)) {
                 let at = Timestamp(at);
                 self.writer.append(&Row { layout, at, values: &values, changed: None })?;
@@ -177,17 +173,11 @@ impl<'a> Runner<'a> {
 
     fn eval(&mut self, line: &str, start: usize) {
         let body = self.body();
-        let native = body.iter().any(|line| line.contains("{{"));
         let (query, result) = match parse_eval(line) {
             Ok((mode, when, query)) => (query.to_owned(), self.check(mode, when, query, body)),
             Err(message) => (line.to_owned(), Err(message)),
         };
-        let lacks = self.lacks.or(native.then_some("native histograms"));
-        let outcome = match (result, lacks) {
-            (Ok(()), _) => Outcome::Passed,
-            (Err(message), None) => Outcome::Failed(message),
-            (Err(message), Some(lacks)) => Outcome::Unsupported(format!("{lacks}: {message}")),
-        };
+        let outcome = result.map_or_else(Outcome::Failed, |()| Outcome::Passed);
         self.checks.push(Check { line: start + 1, query, outcome });
     }
 
@@ -245,6 +235,44 @@ impl<'a> Runner<'a> {
             }
         }
     }
+}
+
+/// The columns that the store is given for series with samples at every `step`.
+fn columns(
+    step: i64,
+    series: &[(Labels, Vec<Item>)],
+    starts: &[(Labels, Vec<Option<i64>>)],
+) -> BTreeMap<Labels, Vec<f64>> {
+    let mut columns: BTreeMap<Labels, Vec<f64>> = BTreeMap::new();
+    let mut put = |labels: Labels, index: usize, value: f64| {
+        let column = columns.entry(labels).or_default();
+        column.resize(column.len().max(index + 1), ABSENT);
+        if let Some(slot) = column.get_mut(index) {
+            *slot = value;
+        }
+    };
+    for (labels, items) in series {
+        let known = starts.iter().find(|(have, _)| have == labels);
+        let mut at = 0;
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Item::Gap => {}
+                Item::Number(value) => put(labels.clone(), index, *value),
+                Item::Histogram(described) => {
+                    parts(&described.histogram, false, |part, value| {
+                        put(part.labels(labels), index, value);
+                    });
+                }
+            }
+            let start = known.and_then(|(_, times)| times.get(index).copied().flatten());
+            if let (Some(start), false) = (start, *item == Item::Gap) {
+                #[expect(clippy::cast_precision_loss, reason = "times of scripts are small")]
+                put(Part::Start.labels(labels), index, (at + start) as f64);
+            }
+            at += step;
+        }
+    }
+    columns
 }
 
 fn millis(text: &str) -> Result<i64, String> {

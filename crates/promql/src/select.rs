@@ -1,10 +1,13 @@
 //! Selectors: samples of the store as columns and as windows.
 
+use std::rc::Rc;
+
 use narthex_model::{ABSENT, Labels, Matcher, Sample, TimeRange, Timestamp, is_stale};
 use narthex_store::{Samples, Selection};
 
 use crate::column::{Column, Flow, Slots};
 use crate::eval::{Evaluator, series_of, without_names};
+use crate::native::Setting;
 use crate::plan::{Edge, Expr, Matrix, Node, Selector, Subquery};
 use crate::steps::Steps;
 use crate::window::{Frame, Track, Walks, Window, drop_stale};
@@ -60,6 +63,7 @@ impl Evaluator<'_> {
         samples.clear();
         self.budget.tick()?;
         series.read(range, samples)?;
+        self.read_native(series, range, samples)?;
         for warning in samples.warnings.drain(..) {
             self.notes.warn_plain(warning);
         }
@@ -148,7 +152,12 @@ impl Evaluator<'_> {
         self.each_series(matchers, frame.reach(), |this, (place, labels), samples| {
             let slots = if smoothed {
                 drop_stale(samples);
-                smooth_instants(&frame, samples)
+                let native = this.natives.in_values(&samples.values);
+                if native {
+                    this.smooth_natives(&frame, samples, labels)
+                } else {
+                    smooth_instants(&frame, samples)
+                }
             } else {
                 instants(walks.places(&frame, &samples.times), samples, &value)
             };
@@ -206,7 +215,7 @@ impl Evaluator<'_> {
         self.each_series(matchers, frame.reach(), |this, (place, labels), samples| {
             drop_stale(samples);
             let places = walks.places(&frame, &samples.times);
-            let slots = this.slide(&frame, places, samples, visit)?;
+            let slots = this.slide(&frame, places, samples, labels, visit)?;
             match slots.column(labels.clone(), false) {
                 Some(column) => this.give(place, column, taker),
                 None => Ok(()),
@@ -247,7 +256,11 @@ impl Evaluator<'_> {
             return Ok((Vec::new(), Steps::one(start, step)));
         }
         let steps = Steps::between(start, end, step)?;
-        let columns = match self.eval(&subquery.inner, steps)? {
+        let hints = self.hints;
+        self.hints = hints.within_subquery();
+        let flow = self.eval(&subquery.inner, steps);
+        self.hints = hints;
+        let columns = match flow? {
             Flow::Vector(columns) => columns,
             _ => Vec::new(),
         };
@@ -275,8 +288,10 @@ impl Evaluator<'_> {
                 samples.values.push(value);
             }
             drop_stale(&mut samples);
+            self.natives.forget_resets(&mut samples.values);
             let places = walks.places(&frame, &samples.times);
-            let slots = self.slide(&frame, places, &samples, visit)?;
+            self.starts.clear();
+            let slots = self.slide(&frame, places, &samples, &column.labels, visit)?;
             if let Some(column) = slots.column(column.labels, column.drop_name) {
                 self.give(place, column, taker)?;
             }
@@ -291,10 +306,19 @@ impl Evaluator<'_> {
         frame: &Frame,
         places: &[(usize, usize)],
         samples: &Samples,
+        labels: &Labels,
         visit: &mut Visit<'_>,
     ) -> Result<Slots, Error> {
         let mut slots = Slots::default();
-        let track = Track::new(&samples.times, &samples.values);
+        let natives = Rc::clone(&self.natives);
+        let starts = self.starts_of(&samples.times);
+        let is_native = !starts.is_empty() || natives.in_values(&samples.values);
+        let native = is_native.then(|| Setting {
+            natives: &natives,
+            name: labels.metric_name(),
+            starts: &starts,
+        });
+        let track = Track::new(&samples.times, &samples.values).with_native(native);
         let mut seen = 0;
         for (step, &(low, high)) in places.iter().enumerate() {
             match track.window(frame, step, (low, high)) {
@@ -318,7 +342,7 @@ impl Evaluator<'_> {
                 let frame = self.subquery_frame(subquery, steps)?;
                 let (columns, steps) = self.subquery_columns(subquery, &frame)?;
                 let columns = without_names(columns)?;
-                columns.into_iter().map(|column| series_of(column, steps)).collect()
+                columns.into_iter().map(|column| series_of(column, steps, &self.natives)).collect()
             }
             _ => Vec::new(),
         };
@@ -336,11 +360,12 @@ impl Evaluator<'_> {
             drop_stale(&mut samples);
             let (times, values) = match frame.edge {
                 Edge::Plain => (samples.times, samples.values),
+                _ if self.natives.in_values(&samples.values) => within(&frame, &samples),
                 edge => extend(&frame, edge, &samples),
             };
             if !times.is_empty() {
                 self.budget.stats.samples_total += times.len() as u64;
-                out.push(Series { labels: series.labels().clone(), times, values });
+                out.push(Series::new(series.labels().clone(), times, values, &self.natives));
             }
         }
         Ok(out)
@@ -397,13 +422,21 @@ pub(crate) fn interpolate(before: Sample, next: Sample, at: i64, counter: bool) 
     from + share / (next.at.0 - before.at.0) as f64
 }
 
+/// The samples within a range.
+fn within(frame: &Frame, samples: &Samples) -> (Vec<Timestamp>, Vec<f64>) {
+    let (end, start) = (frame.end(0), frame.end(0).saturating_sub(frame.range));
+    let pairs = samples.times.iter().zip(&samples.values);
+    pairs.filter(|(at, _)| at.0 > start && at.0 <= end).unzip()
+}
+
 /// The samples of an anchored or smoothed range, with one at each border.
 fn extend(frame: &Frame, edge: Edge, samples: &Samples) -> (Vec<Timestamp>, Vec<f64>) {
     let (end, start) = (frame.end(0), frame.end(0).saturating_sub(frame.range));
     let at = frame.steps.at(0);
     let (times, values) = (samples.times.as_slice(), samples.values.as_slice());
     let track = Track::new(times, values);
-    let window = Window { times, values, start, end, at, edge, track: &track, low: 0 };
+    let window =
+        Window { times, values, start, end, at, edge, track: &track, low: 0, native: None };
     let Some(borders) = crate::functions::extended::Borders::find(&window, false) else {
         return (Vec::new(), Vec::new());
     };

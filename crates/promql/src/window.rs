@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use narthex_model::Timestamp;
 use narthex_store::Samples;
 
+use crate::native::Setting;
 use crate::plan::Edge;
 use crate::steps::Steps;
 
@@ -26,6 +27,8 @@ pub(crate) struct Window<'a> {
     /// The series that the window lies in, and where it begins there.
     pub(crate) track: &'a Track<'a>,
     pub(crate) low: usize,
+    /// What there is besides numbers, if there is anything.
+    pub(crate) native: Option<Setting<'a>>,
 }
 
 impl Window<'_> {
@@ -45,6 +48,20 @@ impl Window<'_> {
         (self.end - self.start) as f64 / 1000.0
     }
 
+    /// Calls `compute` with the same window over other samples.
+    pub(crate) fn with_samples(
+        &self,
+        times: &[Timestamp],
+        values: &[f64],
+        compute: impl FnOnce(&Window<'_>) -> f64,
+    ) -> f64 {
+        let track = Track::new(times, values);
+        let Self { start, end, at, edge, .. } = *self;
+        let window =
+            Window { times, values, start, end, at, edge, track: &track, low: 0, native: None };
+        compute(&window)
+    }
+
     /// The values from which the series fell to a lower one within the window.
     pub(crate) fn fallen(&self) -> impl Iterator<Item = f64> {
         let falls = self.track.falls();
@@ -62,11 +79,17 @@ pub(crate) struct Track<'a> {
     times: &'a [Timestamp],
     values: &'a [f64],
     falls: OnceCell<Vec<usize>>,
+    native: Option<Setting<'a>>,
 }
 
 impl<'a> Track<'a> {
     pub(crate) fn new(times: &'a [Timestamp], values: &'a [f64]) -> Self {
-        Self { times, values, falls: OnceCell::new() }
+        Self { times, values, falls: OnceCell::new(), native: None }
+    }
+
+    /// With what there is besides numbers.
+    pub(crate) fn with_native(self, native: Option<Setting<'a>>) -> Self {
+        Self { native, ..self }
     }
 
     /// The window over the samples from `low` to before `high`.
@@ -86,6 +109,10 @@ impl<'a> Track<'a> {
             edge: frame.edge,
             track: self,
             low,
+            native: self.native.map(|native| {
+                let starts = native.starts.get(low..high).unwrap_or(&[]);
+                Setting { starts, ..native }
+            }),
         })
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use narthex_model::{Matcher, PART, TimeRange};
 
+use crate::block::Block;
+use crate::histogram::Part;
 use crate::Error;
 use crate::head::layout::Sight;
 use crate::head::{Head, Index};
@@ -55,6 +57,20 @@ impl Snapshot {
         warnings.sort();
         warnings.dedup();
         Ok(Selection { series, warnings })
+    }
+
+    /// Whether a series that satisfies all matchers has histograms or start times, at any time.
+    pub fn has_parts(&self, matchers: &[Matcher]) -> bool {
+        let Some(matchers) = visible(matchers) else { return false };
+        [Part::Count, Part::Start].into_iter().any(|part| {
+            let mut matchers = matchers.to_vec();
+            matchers.push(Matcher::equal(PART, &part.to_string()));
+            let in_blocks = |block: &Arc<Block>| {
+                !block.select(&matchers, block.meta().times, &mut Vec::new()).is_empty()
+            };
+            !self.head.index.read().select(&matchers).is_empty()
+                || self.view.blocks.iter().any(in_blocks)
+        })
     }
 
     /// The label names of the series that [`Snapshot::select`] would give, sorted. What cannot be

@@ -93,7 +93,7 @@ impl Histogram {
     }
 
     /// Half of the zero bucket is empty where the other side has no buckets.
-    fn narrow_zero(&self, bucket: &mut Bucket) {
+    pub(super) fn narrow_zero(&self, bucket: &mut Bucket) {
         match (self.negative.is_empty(), self.positive.is_empty()) {
             (true, false) => bucket.lower = 0.0,
             (false, true) => bucket.upper = 0.0,

@@ -12,133 +12,113 @@ pub enum TrimSide {
     Above,
 }
 
-/// What is left while buckets are trimmed.
-#[derive(Debug, Default)]
-struct Rest {
+/// A trim of one histogram.
+#[derive(Debug)]
+struct Trim {
+    border: f64,
+    side: TrimSide,
+    /// What stays, taking each observation to lie in the middle of its bucket.
     count: f64,
-    removed_sum: f64,
-    has_positive: bool,
-    has_negative: bool,
+    sum: f64,
+    changed: bool,
 }
 
 impl Histogram {
     /// Removes the observations on the other side of `border`: whole buckets, and of the one that
-    /// holds it a share, taking the observations to be spread as quantiles take them to be.
+    /// holds it a share, taking the observations to be spread as quantiles take them to be. Where
+    /// something went, the sum is estimated from the buckets that are left.
     #[must_use]
     pub fn trimmed(&self, border: f64, side: TrimSide) -> Self {
         let mut trimmed = self.clone();
-        let mut rest = Rest::default();
-        for (at, bar) in self.positive.iter().enumerate().filter(|(_, bar)| bar.count != 0.0) {
+        let mut trim = Trim { border, side, count: 0.0, sum: 0.0, changed: false };
+        for (bar, left) in self.positive.iter().zip(&mut trimmed.positive) {
             let bucket = self.positive_bucket(bar);
-            rest.has_positive |= !self.is_custom() || bucket.upper > 0.0;
-            rest.has_negative |= self.is_custom() && (bucket.upper <= 0.0 || bucket.lower < 0.0);
-            let kept = rest.trim(&bucket, border, side, self.is_custom());
-            if let Some(bar) = trimmed.positive.get_mut(at) {
-                bar.count = kept;
-            }
+            left.count = trim.bucket(&bucket, self.is_custom(), self.is_custom());
         }
-        for (at, bar) in self.negative.iter().enumerate().filter(|(_, bar)| bar.count != 0.0) {
-            let bucket = self.negative_bucket(bar);
-            rest.has_negative = true;
-            let kept = rest.trim(&bucket, border, side, self.is_custom());
-            if let Some(bar) = trimmed.negative.get_mut(at) {
-                bar.count = kept;
-            }
+        for (bar, left) in self.negative.iter().zip(&mut trimmed.negative) {
+            left.count = trim.bucket(&self.negative_bucket(bar), false, false);
         }
-        if self.zero_count > 0.0 {
-            let below = share_below(&self.zero_bucket(), border, true);
-            trimmed.zero_count = match side {
-                TrimSide::Below => below,
-                TrimSide::Above => self.zero_count - below,
-            };
-            rest.count += trimmed.zero_count;
+        if self.zero_count != 0.0 {
+            let mut bucket = self.zero_bucket();
+            self.narrow_zero(&mut bucket);
+            trimmed.zero_count = trim.bucket(&bucket, true, false);
         }
-        trimmed.sum = if rest.count == 0.0 { 0.0 } else { self.sum - rest.removed_sum };
-        if (!rest.has_negative && trimmed.sum < 0.0) || (!rest.has_positive && trimmed.sum > 0.0) {
-            trimmed.sum = 0.0;
+        if trim.changed {
+            trimmed.count = trim.count;
+            trimmed.sum = if trim.count == 0.0 { 0.0 } else { trim.sum };
         }
-        trimmed.count = rest.count;
         trimmed.compacted()
     }
 }
 
-impl Rest {
+impl Trim {
     /// Trims one bucket; gives what stays of its count.
-    fn trim(&mut self, bucket: &Bucket, border: f64, side: TrimSide, custom: bool) -> f64 {
-        let (inside, outside) = match side {
-            TrimSide::Below => (bucket.upper <= border, bucket.lower >= border),
-            TrimSide::Above => (bucket.lower >= border, bucket.upper <= border),
-        };
-        if inside {
-            self.count += bucket.count;
-            return bucket.count;
-        }
-        let (kept, mut middle) = trim_bucket(bucket, border, side, custom);
-        if outside {
-            if !custom {
-                middle = (bucket.lower * bucket.upper).sqrt();
-            }
-            self.removed_sum += bucket.count * middle;
+    fn bucket(&mut self, bucket: &Bucket, linear: bool, custom: bool) -> f64 {
+        if bucket.count == 0.0 {
             return 0.0;
         }
-        self.removed_sum += (bucket.count - kept) * middle;
-        self.count += kept;
+        let (kept, middle) = self.keep(bucket, linear, custom);
+        self.changed |= kept.to_bits() != bucket.count.to_bits();
+        if kept != 0.0 {
+            self.count += kept;
+            self.sum += kept * middle;
+        }
         kept
     }
-}
 
-/// How much of a bucket stays, and where the middle of the rest lies.
-fn trim_bucket(bucket: &Bucket, border: f64, side: TrimSide, custom: bool) -> (f64, f64) {
-    if bucket.lower == f64::NEG_INFINITY || bucket.upper == f64::INFINITY {
-        return trim_endless(bucket, border, side);
-    }
-    let below = share_below(bucket, border, custom);
-    let (kept, product) = match side {
-        TrimSide::Below => (below, bucket.lower.abs() * border.abs()),
-        TrimSide::Above => (bucket.count - below, border.abs() * bucket.upper.abs()),
-    };
-    let middle = if custom {
-        f64::midpoint(bucket.lower, bucket.upper)
-    } else if bucket.lower >= 0.0 {
-        product.sqrt()
-    } else {
-        -product.sqrt()
-    };
-    (kept, middle)
-}
-
-/// A custom bucket without a lower or an upper bound: where nothing is known it goes whole.
-fn trim_endless(bucket: &Bucket, border: f64, side: TrimSide) -> (f64, f64) {
-    let Bucket { lower, upper, count, .. } = *bucket;
-    if lower == f64::NEG_INFINITY {
-        // With a positive upper bound it is taken to begin at zero.
-        let known = border >= 0.0 && upper > border && upper.is_finite();
-        return match side {
-            TrimSide::Below if border >= upper => (count, 0.0),
-            TrimSide::Above if border <= lower => (count, 0.0),
-            TrimSide::Below if known => (count * border / upper, f64::midpoint(border, upper)),
-            TrimSide::Above if known => (count * (1.0 - border / upper), border / 2.0),
-            _ => (0.0, upper),
+    /// How much of a bucket stays, and where its middle lies.
+    fn keep(&self, bucket: &Bucket, linear: bool, custom: bool) -> (f64, f64) {
+        let Self { border, side, .. } = *self;
+        let Bucket { mut lower, upper, count, .. } = *bucket;
+        if custom && upper > 0.0 && upper < f64::INFINITY && lower == f64::NEG_INFINITY {
+            // The lowest bucket is taken to begin at zero.
+            lower = 0.0;
+        }
+        if lower == f64::NEG_INFINITY || upper == f64::INFINITY {
+            return self.keep_endless(lower, upper, count);
+        }
+        let bucket = Bucket { lower, ..*bucket };
+        let (from, to) = match side {
+            TrimSide::Below => (lower, upper.min(border)),
+            TrimSide::Above => (lower.max(border), upper),
         };
+        if from >= to && !(lower >= upper && from <= to) {
+            return (0.0, lower);
+        }
+        let kept = match side {
+            _ if from <= lower && to >= upper => count,
+            TrimSide::Below => count * share(&bucket, border, linear),
+            TrimSide::Above => count - count * share(&bucket, border, linear),
+        };
+        let middle = match (linear, lower < 0.0) {
+            (true, _) => f64::midpoint(from, to),
+            (false, false) => (from * to).sqrt(),
+            (false, true) => -(from * to).sqrt(),
+        };
+        (kept, middle)
     }
-    match side {
-        TrimSide::Above if border <= lower => (count, 0.0),
-        _ => (0.0, lower),
+
+    /// A bucket without a lower or an upper bound, which stays or goes whole: its observations are
+    /// taken to lie where it begins, or at the border if that lies further out.
+    fn keep_endless(&self, lower: f64, upper: f64, count: f64) -> (f64, f64) {
+        let Self { border, side, .. } = *self;
+        let (stays, middle) = match (side, lower == f64::NEG_INFINITY, upper == f64::INFINITY) {
+            (TrimSide::Below, true, false) => (border > lower, upper.min(border)),
+            (TrimSide::Above, false, _) => (border < upper, lower.max(border)),
+            (TrimSide::Below, false, _) => (border >= upper, lower),
+            (TrimSide::Above, true, false) => (border <= lower, upper),
+            (TrimSide::Below, true, true) => (border >= upper, 0.0),
+            (TrimSide::Above, true, true) => (border <= lower, 0.0),
+        };
+        (if stays { count } else { 0.0 }, middle)
     }
 }
 
-/// How many observations of a bucket lie at or below `border`.
-fn share_below(bucket: &Bucket, border: f64, linear: bool) -> f64 {
-    if border <= bucket.lower {
-        return 0.0;
-    }
-    if border >= bucket.upper {
-        return bucket.count;
-    }
-    let share = if linear {
+/// Which share of a bucket lies at or below `border`, which is inside.
+fn share(bucket: &Bucket, border: f64, linear: bool) -> f64 {
+    if linear {
         (border - bucket.lower) / (bucket.upper - bucket.lower)
     } else {
         logarithmic_share(bucket, border)
-    };
-    bucket.count * share
+    }
 }

@@ -6,7 +6,7 @@
 use std::io::Write as _;
 
 use narthex_model::number::{ApiFloat, PlainFloat};
-use narthex_model::{Labels, Timestamp};
+use narthex_model::{Histogram, Labels, Timestamp};
 
 /// Appends `text` as a JSON string. As Prometheus' encoder does, nothing is escaped but what JSON
 /// demands; what was no UTF-8 is U+FFFD already.
@@ -54,6 +54,29 @@ pub fn sample(out: &mut Vec<u8>, at: Timestamp, value: f64) {
     out.push(b'[');
     seconds(out, at);
     let _ = write!(out, ",\"{}\"]", ApiFloat(value));
+}
+
+/// Appends `[seconds,{"count":...,"sum":...,"buckets":[[boundaries,lower,upper,count],...]}]`.
+pub fn histogram(out: &mut Vec<u8>, at: Timestamp, histogram: &Histogram) {
+    out.push(b'[');
+    seconds(out, at);
+    let (count, sum) = (ApiFloat(histogram.count), ApiFloat(histogram.sum));
+    let _ = write!(out, ",{{\"count\":\"{count}\",\"sum\":\"{sum}\"");
+    let mut first = true;
+    for bucket in histogram.buckets().filter(|bucket| bucket.count != 0.0) {
+        let boundaries = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        };
+        let (lower, upper) = (ApiFloat(bucket.lower), ApiFloat(bucket.upper));
+        let start = if first { ",\"buckets\":[" } else { "," };
+        let count = ApiFloat(bucket.count);
+        let _ = write!(out, "{start}[{boundaries},\"{lower}\",\"{upper}\",\"{count}\"]");
+        first = false;
+    }
+    out.extend_from_slice(if first { b"}]" } else { b"]}]" });
 }
 
 /// Appends `[seconds,"value"]` of a scalar. Prometheus writes it by other code than samples: the

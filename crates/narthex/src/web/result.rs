@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use hyper::body::Frame;
 use narthex_model::{Labels, Timestamp};
-use narthex_promql::{Output, Series, Stats, Value};
+use narthex_promql::{Output, Point, Series, Stats, Value};
 
 use super::json::{self, Object};
 use super::reply::{HEAD, Notes};
@@ -103,10 +103,18 @@ impl ResultBody {
     fn item(&self, out: &mut Vec<u8>, item: usize, sample: usize) -> Stage {
         match &self.value {
             Value::Vector(items) => match items.get(item) {
-                Some((labels, sample)) => {
+                Some((labels, point)) => {
                     begin_item(out, item, labels);
-                    out.extend_from_slice(b",\"value\":");
-                    json::sample(out, sample.at, sample.value);
+                    match point {
+                        Point::Number(sample) => {
+                            out.extend_from_slice(b",\"value\":");
+                            json::sample(out, sample.at, sample.value);
+                        }
+                        Point::Histogram(at, histogram) => {
+                            out.extend_from_slice(b",\"histogram\":");
+                            json::histogram(out, *at, histogram);
+                        }
+                    }
                     out.push(b'}');
                     Stage::Item(item + 1, 0)
                 }
@@ -150,23 +158,39 @@ fn begin_item(out: &mut Vec<u8>, item: usize, labels: &Labels) {
     json::labels(out, labels);
 }
 
-/// Writes samples of a series from number `from` on, as many as fit.
+/// Writes samples of a series from number `from` on, as many as fit: first those that are
+/// numbers, then the histograms.
 fn samples(out: &mut Vec<u8>, item: usize, series: &Series, from: usize) -> Stage {
     if from == 0 {
         begin_item(out, item, &series.labels);
-        out.extend_from_slice(b",\"values\":[");
     }
+    let begin = |out: &mut Vec<u8>, first: bool, name: &[u8]| {
+        out.extend_from_slice(if first { name } else { b"," });
+    };
     let pairs = series.times.iter().zip(&series.values).enumerate().skip(from);
     for (index, (at, value)) in pairs {
         if out.len() >= PIECE_BYTES && index > from {
             return Stage::Item(item, index);
         }
-        if index > 0 {
-            out.push(b',');
-        }
+        begin(out, index == 0, b",\"values\":[");
         json::sample(out, Timestamp(at.millis()), *value);
     }
-    out.extend_from_slice(b"]}");
+    let numbers = series.times.len();
+    if from < numbers {
+        out.push(b']');
+    }
+    let done = from.saturating_sub(numbers);
+    for (index, (at, histogram)) in series.histograms.iter().enumerate().skip(done) {
+        if out.len() >= PIECE_BYTES && numbers + index > from {
+            return Stage::Item(item, numbers + index);
+        }
+        begin(out, index == 0, b",\"histograms\":[");
+        json::histogram(out, *at, histogram);
+    }
+    if !series.histograms.is_empty() {
+        out.push(b']');
+    }
+    out.push(b'}');
     Stage::Item(item + 1, 0)
 }
 
@@ -232,8 +256,11 @@ impl HttpBody for Pieces {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http_body_util::BodyExt;
-    use narthex_model::Sample;
+    use narthex_model::histogram::Bar;
+    use narthex_model::{Histogram, Sample};
 
     use super::*;
 
@@ -258,7 +285,7 @@ mod tests {
             data(r#"{"resultType":"string","result":[2,"a\"b"]}"#)
         );
         assert_eq!(
-            text(Value::Vector(vec![(labels, sample)]), None).await,
+            text(Value::Vector(vec![(labels.clone(), Point::Number(sample))]), None).await,
             data(concat!(
                 r#"{"resultType":"vector","result":[{"metric":{"__name__":"up"},"#,
                 r#""value":[1.500,"0.25"]}]}"#
@@ -270,12 +297,72 @@ mod tests {
         );
     }
 
+    fn histogram() -> Arc<Histogram> {
+        let bars = |counts: &[f64]| {
+            let bars = (0..).zip(counts);
+            bars.map(|(index, &count)| Bar { index, count }).collect::<Vec<_>>()
+        };
+        Arc::new(Histogram {
+            count: 6.0,
+            sum: -0.5,
+            zero_count: 1.0,
+            zero_threshold: 0.001,
+            positive: bars(&[2.0, 0.0, 1.0]),
+            negative: bars(&[2.0]),
+            ..Histogram::default()
+        })
+    }
+
+    const HISTOGRAM: &str = concat!(
+        r#"{"count":"6","sum":"-0.5","buckets":[[1,"-1","-0.5","2"],[3,"-0.001","0.001","1"],"#,
+        r#"[0,"0.5","1","2"],[0,"2","4","1"]]}"#
+    );
+
+    #[tokio::test]
+    async fn histograms_have_their_own_field() {
+        let labels = Labels::from_pairs([("a", "b")]);
+        let point = Point::Histogram(Timestamp(1000), histogram());
+        let answer = text(Value::Vector(vec![(labels.clone(), point)]), None).await;
+        let want = format!(r#"[{{"metric":{{"a":"b"}},"histogram":[1,{HISTOGRAM}]}}]"#);
+        assert!(answer.contains(&want), "{answer}");
+        let empty = Arc::new(Histogram::default());
+        let series = Series {
+            labels,
+            times: vec![Timestamp(0), Timestamp(2000)],
+            values: vec![1.0, 2.0],
+            histograms: vec![(Timestamp(1000), histogram()), (Timestamp(3000), empty)],
+        };
+        let answer = text(Value::Matrix(vec![series.clone()]), None).await;
+        let histograms =
+            format!(r#""histograms":[[1,{HISTOGRAM}],[3,{{"count":"0","sum":"0"}}]]}}]"#);
+        let want = format!(r#""values":[[0,"1"],[2,"2"]],{histograms}"#);
+        assert!(answer.contains(&want), "{answer}");
+        let only = Series { times: vec![], values: vec![], ..series };
+        let answer = text(Value::Matrix(vec![only]), None).await;
+        assert!(answer.contains(&format!(r#"{{"a":"b"}},{histograms}"#)), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn many_histograms_come_in_pieces() {
+        let times = (0..3000).map(|n| Timestamp(n * 1000));
+        let series = Series {
+            labels: Labels::empty(),
+            times: vec![],
+            values: vec![],
+            histograms: times.map(|at| (at, histogram())).collect(),
+        };
+        let text = text(Value::Matrix(vec![series]), None).await;
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["data"]["result"][0]["histograms"].as_array().unwrap().len(), 3000);
+    }
+
     #[tokio::test]
     async fn a_large_matrix_comes_in_pieces_and_whole() {
         let series = |name: &str| Series {
             labels: Labels::from_pairs([("a", name)]),
             times: (0..20_000).map(|n| Timestamp(n * 1000)).collect(),
             values: (0..20_000).map(f64::from).collect(),
+            histograms: Vec::new(),
         };
         let all = vec![series("x"), series("y"), series("z")];
         let text = text(Value::Matrix(all), Some(2)).await;

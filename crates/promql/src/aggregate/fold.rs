@@ -20,14 +20,14 @@ use crate::steps::Steps;
 type Folding<'f> = dyn FnMut(&Column, bool) -> usize + 'f;
 
 /// What the elements of a group at one step came to.
-trait State: Clone {
+pub(super) trait State: Clone {
     fn start(value: f64) -> Self;
     fn add(&mut self, value: f64);
     fn value(self) -> f64;
 }
 
 /// The states of all groups at all steps.
-trait States {
+pub(super) trait States {
     /// Adds a column to the group `group`, of which there may be one more than before; tells how
     /// many samples' memory more is held.
     fn add(&mut self, group: usize, column: &Column) -> usize;
@@ -71,7 +71,7 @@ impl<S: State> States for Groups<S> {
 }
 
 /// The states for `op`, if it can do with such.
-fn states(op: AggregateOp, steps: usize) -> Option<Box<dyn States>> {
+pub(super) fn states(op: AggregateOp, steps: usize) -> Option<Box<dyn States>> {
     fn of<S: State + 'static>(steps: usize) -> Box<dyn States> {
         Box::new(Groups::<S> { steps, states: Vec::new() })
     }

@@ -5,6 +5,7 @@
 //! two of them have a value at the same step.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use narthex_model::{Hashing, Labels, LabelsBuilder, is_absent};
 
@@ -12,7 +13,8 @@ use super::{Signatures, changes_metric, element, matching_labels};
 use crate::Error;
 use crate::column::{Column, Slots, drop_metadata, join_same};
 use crate::eval::Evaluator;
-use crate::plan::{Binary, Card, Matching};
+use crate::native::Natives;
+use crate::plan::{Binary, Card, Matching, Span};
 use crate::steps::Steps;
 
 const MANY_TO_ONE: &str =
@@ -27,6 +29,8 @@ struct Joiner<'a> {
     steps: Steps,
     /// Whether the sides were exchanged.
     swapped: bool,
+    natives: &'a Natives,
+    span: Span,
     /// Whether metric names go at once.
     drops_names: bool,
     /// Matched steps by signature.
@@ -44,6 +48,7 @@ impl Evaluator<'_> {
     pub(super) fn join(
         &mut self,
         binary: &Binary,
+        span: Span,
         left: &[Column],
         right: &[Column],
         steps: Steps,
@@ -60,10 +65,13 @@ impl Evaluator<'_> {
         let many_numbers = signatures.of(many);
         let one_numbers = signatures.of(one);
         let one_side = one_side(matching, one, &one_numbers, steps)?;
+        let natives = Rc::clone(&self.natives);
         let mut joiner = Joiner {
             binary,
             steps,
             swapped,
+            natives: &natives,
+            span,
             drops_names: !self.options.delayed_name_removal,
             matched: Marks::default(),
             results: HashMap::default(),
@@ -198,9 +206,14 @@ impl Joiner<'_> {
             _ => {}
         }
         let mut slots = Slots::default();
+        let special = self.natives.any() || self.binary.op.is_trim();
         for &(step, a, b) in values {
-            let value =
-                if self.swapped { element(self.binary, b, a) } else { element(self.binary, a, b) };
+            let (a, b) = if self.swapped { (b, a) } else { (a, b) };
+            let value = if special {
+                super::native::pair(self.binary, self.natives, a, b, self.span)
+            } else {
+                element(self.binary, a, b)
+            };
             slots.set(step, value);
         }
         self.out.extend(slots.column(labels, self.binary.returns_bool));

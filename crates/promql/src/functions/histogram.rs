@@ -13,6 +13,7 @@ use crate::steps::Steps;
 
 mod bucket;
 mod format;
+mod native;
 
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
@@ -45,22 +46,40 @@ impl Evaluator<'_> {
                 numbers.push(values);
             }
         }
-        let columns = self.vector(arg, steps)?;
-        match call.function.func {
-            Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction => {}
+        let mut columns = self.vector(arg, steps)?;
+        let mut natives = self.natives.split(&mut columns);
+        let func = call.function.func;
+        let mut out = Vec::new();
+        if !matches!(
+            func,
+            Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction
+        ) {
             // These take native histograms only, and leave numbers out.
-            _ => return Ok(Vec::new()),
+            self.natives.figures(func, &mut natives);
+            for column in &mut natives {
+                self.drop_name(column);
+            }
+            return join_same(natives, false);
         }
         let histograms = self.histograms(&columns, arg);
-        let mut out = Vec::new();
+        self.drop_conflicts(&mut natives, &histograms, &mut columns, arg);
+        for column in &mut natives {
+            self.drop_name(column);
+        }
         if call.function.func == Func::HistogramQuantiles {
             let label = call.text(1)?;
             for q in &numbers {
+                self.native_quantiles(&natives, (q, Some(label)), arg, &mut out);
                 for histogram in &histograms {
                     self.quantiles(histogram, &columns, (q, Some(label)), arg, steps, &mut out)?;
                 }
             }
         } else {
+            match numbers.as_slice() {
+                [q] => self.native_quantiles(&natives, (q, None), arg, &mut out),
+                [low, high] => self.native_fractions(&natives, (low, high), arg, &mut out),
+                _ => {}
+            }
             for histogram in &histograms {
                 match numbers.as_slice() {
                     [q] => self.quantiles(histogram, &columns, (q, None), arg, steps, &mut out)?,

@@ -58,6 +58,7 @@ impl Evaluator<'_> {
         mut columns: Vec<Column>,
         mut apply: impl FnMut(usize, f64) -> f64,
     ) -> Result<Vec<Column>, Error> {
+        self.natives.strip(&mut columns);
         for column in &mut columns {
             column.map(&mut apply);
             self.drop_name(column);

@@ -25,7 +25,7 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Vec<Column>, Error> {
         self.warn_order(span, steps);
-        let mut columns = self.vector(call.arg(0)?, steps)?;
+        let mut columns = self.numbers(call.arg(0)?, steps)?;
         if steps.count > 1 {
             return Ok(columns);
         }

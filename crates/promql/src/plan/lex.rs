@@ -190,8 +190,10 @@ impl Lexer<'_> {
                 });
             }
             '<' if self.accept('=') => Kind::Operator(BinaryOp::LessEqual),
+            '<' if self.accept('/') => Kind::Operator(BinaryOp::TrimBelow),
             '<' => Kind::Operator(BinaryOp::Less),
             '>' if self.accept('=') => Kind::Operator(BinaryOp::GreaterEqual),
+            '>' if self.accept('/') => Kind::Operator(BinaryOp::TrimAbove),
             '>' => Kind::Operator(BinaryOp::Greater),
             ':' if self.colon => return Err("unexpected colon ':'".to_owned()),
             ':' if self.in_brackets => {

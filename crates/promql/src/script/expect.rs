@@ -1,12 +1,15 @@
 //! What a script expects of a query.
 
-use narthex_model::regex::Pattern;
-use narthex_model::{Labels, is_absent};
+use std::sync::Arc;
 
-use super::series::{Floats, Line, parse, parse_number};
+use narthex_model::histogram::Bar;
+use narthex_model::regex::Pattern;
+use narthex_model::{Histogram, Labels};
+
+use super::series::{Item, Line, Samples, parse, parse_number};
 use super::{When, millis};
 use crate::numeric::almost_equal;
-use crate::{Error, Output, Series, Value};
+use crate::{Error, Output, Point, Series, Value};
 
 /// Relative difference of values that is let pass.
 const TOLERANCE: f64 = 1e-6;
@@ -58,7 +61,7 @@ pub(super) struct Expectation {
     string: Option<String>,
     /// Times of the values of a range vector.
     range: Option<When>,
-    series: Vec<Floats>,
+    series: Vec<Samples>,
 }
 
 impl Expectation {
@@ -84,8 +87,8 @@ impl Expectation {
                 expected.scalar = Some(value);
             } else {
                 match parse(line)? {
-                    Line::Floats(labels, values) => expected.series.push((labels, values)),
-                    _ => return Err("expects native histograms".to_owned()),
+                    Line::Samples(labels, items) => expected.series.push((labels, items)),
+                    Line::Starts(..) => return Err("start times are not expected".to_owned()),
                 }
             }
         }
@@ -156,8 +159,7 @@ impl Expectation {
                 wanted => Err(format!("got the text {text:?}, expected {wanted:?}")),
             },
             Value::Vector(elements) => {
-                let values = elements.iter().map(|(labels, s)| (labels, s.value)).collect();
-                self.check_vector(values)
+                self.check_vector(elements.iter().map(|(l, point)| (l, point.into())).collect())
             }
             Value::Matrix(matrix) => self.check_matrix(matrix, self.range.unwrap_or(when)),
         }
@@ -169,12 +171,14 @@ impl Expectation {
             return Err("gave no matrix".to_owned());
         };
         let at_time = |series: &Series| {
-            let index = series.times.iter().position(|time| time.0 == when.start)?;
-            series.values.get(index).copied()
+            let mut samples = samples_of(series).into_iter();
+            samples.find(|&(at, _)| at == when.start).map(|(_, sample)| sample)
         };
         if self.scalar.is_some() {
-            let value = matrix.first().and_then(at_time).unwrap_or(f64::NAN);
-            return self.check_scalar(value);
+            return match matrix.first().and_then(at_time) {
+                Some(Found::Number(value)) => self.check_scalar(value),
+                found => Err(format!("got {found:?}, expected a number")),
+            };
         }
         self.check_vector(matrix.iter().filter_map(|s| Some((&s.labels, at_time(s)?))).collect())
     }
@@ -186,27 +190,27 @@ impl Expectation {
         }
     }
 
-    fn wanted(&self, labels: &Labels) -> Option<(usize, &Vec<f64>)> {
+    fn wanted(&self, labels: &Labels) -> Option<(usize, &Vec<Item>)> {
         let mut series = self.series.iter().enumerate();
         let found = series.find(|(_, (have, _))| have == labels)?;
         Some((found.0, &found.1.1))
     }
 
-    fn check_vector(&self, elements: Vec<(&Labels, f64)>) -> Result<(), String> {
+    fn check_vector(&self, elements: Vec<(&Labels, Found)>) -> Result<(), String> {
         if self.scalar.is_some() {
             return Err("got a vector, expected a number".to_owned());
         }
         let count = elements.len();
         for (position, (labels, value)) in elements.into_iter().enumerate() {
             let Some((place, wanted)) = self.wanted(labels) else {
-                return Err(format!("unexpected {labels} {value}"));
+                return Err(format!("unexpected {labels} {value:?}"));
             };
             if self.ordered && place != position {
                 return Err(format!("{labels} stands at {position}, expected at {place}"));
             }
             match wanted.first() {
-                Some(&wanted) if almost_equal(wanted, value, TOLERANCE) => {}
-                wanted => return Err(format!("{labels} is {value}, expected {wanted:?}")),
+                Some(wanted) if value.is(wanted) => {}
+                wanted => return Err(format!("{labels} is {value:?}, expected {wanted:?}")),
             }
         }
         self.check_count(count)
@@ -230,25 +234,80 @@ impl Expectation {
             let step = when.step.unwrap_or(1);
             let mut at = when.start;
             let mut points = Vec::new();
-            for &value in wanted {
-                if !is_absent(value) {
-                    points.push((at, value));
+            for item in wanted {
+                if *item != Item::Gap {
+                    points.push((at, item));
                 }
                 at += step;
             }
-            let have: Vec<_> =
-                series.times.iter().map(|time| time.0).zip(series.values.iter().copied()).collect();
+            let have = samples_of(series);
             let same = have.len() == points.len()
-                && have
-                    .iter()
-                    .zip(&points)
-                    .all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1, TOLERANCE));
+                && have.iter().zip(&points).all(|(a, b)| a.0 == b.0 && a.1.is(b.1));
             if !same {
                 return Err(format!("{}: got {have:?}, expected {points:?}", series.labels));
             }
         }
         self.check_count(matrix.len())
     }
+}
+
+/// A sample that was found.
+#[derive(Clone, Debug)]
+enum Found {
+    Number(f64),
+    Histogram(Arc<Histogram>),
+}
+
+impl From<&Point> for Found {
+    fn from(point: &Point) -> Self {
+        match point {
+            Point::Number(sample) => Self::Number(sample.value),
+            Point::Histogram(_, histogram) => Self::Histogram(Arc::clone(histogram)),
+        }
+    }
+}
+
+impl Found {
+    /// Whether it is what was wanted, but for what rounding does.
+    fn is(&self, wanted: &Item) -> bool {
+        match (self, wanted) {
+            (Self::Number(have), Item::Number(want)) => almost_equal(*want, *have, TOLERANCE),
+            (Self::Histogram(have), Item::Histogram(want)) => {
+                let fits = !want.hint_given || want.histogram.hint == have.hint;
+                fits && same(&want.histogram, have)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether two histograms are the same, but for what rounding does and empty buckets.
+#[expect(clippy::float_cmp, reason = "thresholds and bounds must be the very same")]
+fn same(a: &Histogram, b: &Histogram) -> bool {
+    let (a, b) = (a.clone().compacted(), b.clone().compacted());
+    let near = |a: f64, b: f64| almost_equal(a, b, TOLERANCE);
+    let sides = |a: &[Bar], b: &[Bar]| {
+        a.len() == b.len()
+            && a.iter().zip(b).all(|(a, b)| a.index == b.index && near(a.count, b.count))
+    };
+    a.schema == b.schema
+        && a.bounds == b.bounds
+        && a.zero_threshold == b.zero_threshold
+        && near(a.zero_count, b.zero_count)
+        && near(a.count, b.count)
+        && near(a.sum, b.sum)
+        && sides(&a.positive, &b.positive)
+        && sides(&a.negative, &b.negative)
+}
+
+/// All samples of a series, in order of time.
+fn samples_of(series: &Series) -> Vec<(i64, Found)> {
+    let numbers = series.times.iter().zip(&series.values);
+    let mut all: Vec<_> = numbers.map(|(at, &value)| (at.0, Found::Number(value))).collect();
+    let histograms = series.histograms.iter();
+    all.extend(histograms.map(|(at, h)| (at.0, Found::Histogram(Arc::clone(h)))));
+    all.sort_by_key(|&(at, _)| at);
+    all
 }
 
 fn check_notes(kind: &str, wanted: &[Text], none: bool, have: &[String]) -> Result<(), String> {

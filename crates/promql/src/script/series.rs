@@ -1,45 +1,54 @@
-//! Series with their values: `up{job="a"} 1 _ 0+1x5 stale`.
+//! Series with their values: `up{job="a"} 1 _ 0+1x5 stale {{count:1}}`.
 
-use narthex_model::{ABSENT, Labels, LabelsBuilder, METRIC_NAME, MatchOp, STALE};
+use narthex_model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, MatchOp, STALE};
 
+use super::native;
 use crate::plan;
 
 /// Most values of one series.
-const VALUES_MAX: usize = 1_000_000;
+pub(super) const VALUES_MAX: usize = 1_000_000;
 
-/// A series of numbers, [`ABSENT`] where there is none.
-pub(super) type Floats = (Labels, Vec<f64>);
+/// A histogram, and whether its hint was given.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Described {
+    pub(super) histogram: Histogram,
+    pub(super) hint_given: bool,
+}
+
+/// A sample as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Item {
+    /// None.
+    Gap,
+    /// A number.
+    Number(f64),
+    /// A native histogram.
+    Histogram(Box<Described>),
+}
+
+/// A series and its samples.
+pub(super) type Samples = (Labels, Vec<Item>);
 
 /// What a line describes.
 #[derive(Clone, Debug)]
 pub(super) enum Line {
-    /// Numbers.
-    Floats(Labels, Vec<f64>),
-    /// Native histograms among numbers, with gaps in their places.
-    Mixed(Labels, Vec<f64>),
-    /// Native histograms only.
-    Histograms,
-    /// Start timestamps for the line that follows.
-    StartTimestamps,
+    /// Samples.
+    Samples(Labels, Vec<Item>),
+    /// Start times of a series, in milliseconds from the sample's time.
+    Starts(Labels, Vec<Option<i64>>),
 }
 
 /// Reads a line.
 pub(super) fn parse(line: &str) -> Result<Line, String> {
     let end = metric_end(line);
     let (metric, rest) = line.split_at(end);
-    if rest.starts_with("@st") {
-        return Ok(Line::StartTimestamps);
-    }
     let labels = parse_metric(metric)?;
-    let mut values = Vec::new();
-    let histograms = parse_values(rest, &mut values)?;
-    if !histograms {
-        return Ok(Line::Floats(labels, values));
+    if let Some(starts) = rest.strip_prefix("@st") {
+        return Ok(Line::Starts(labels, parse_starts(starts)?));
     }
-    if values.iter().all(|&value| narthex_model::is_absent(value)) {
-        return Ok(Line::Histograms);
-    }
-    Ok(Line::Mixed(labels, values))
+    let mut items = Vec::new();
+    parse_values(rest, &mut items)?;
+    Ok(Line::Samples(labels, items))
 }
 
 /// Where the metric ends: behind its `}`, or at the first space.
@@ -98,67 +107,85 @@ fn parse_metric(text: &str) -> Result<Labels, String> {
     Ok(builder.build())
 }
 
-/// Reads values; whether there were histograms among them, for which it leaves gaps.
-fn parse_values(text: &str, out: &mut Vec<f64>) -> Result<bool, String> {
-    let mut histograms = false;
+/// Reads values.
+fn parse_values(text: &str, out: &mut Vec<Item>) -> Result<(), String> {
     let mut rest = text.trim();
     while !rest.is_empty() {
         if rest.starts_with("{{") {
-            histograms = true;
-            let (count, tail) = skip_histogram(rest);
-            out.resize(out.len() + count, ABSENT);
+            rest = native::parse_run(rest, out)?.trim_start();
+        } else {
+            let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            parse_value(word, out)?;
             rest = tail.trim_start();
-            continue;
         }
-        let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        parse_value(word, out)?;
-        rest = tail.trim_start();
         if out.len() > VALUES_MAX {
             return Err(format!("more than {VALUES_MAX} values"));
         }
     }
-    Ok(histograms)
+    Ok(())
 }
 
-/// Skips `{{...}}`, `{{...}}x5`, `{{...}}+{{...}}x5`; gives how many values it stands for.
-fn skip_histogram(text: &str) -> (usize, &str) {
-    let close = |text: &str| text.find("}}").map_or(text.len(), |at| at + 2);
-    let mut rest = text.get(close(text)..).unwrap_or("");
-    if let Some(step) = rest.strip_prefix(['+', '-']).filter(|step| step.starts_with("{{")) {
-        rest = step.get(close(step)..).unwrap_or("");
+/// Reads start times: `_`, `-1m`, `-30s-1mx2`.
+fn parse_starts(text: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut starts = Vec::new();
+    for word in text.split_whitespace() {
+        let (value, times) = match word.rsplit_once('x') {
+            Some((value, times)) => (value, parse_times(times)? + 1),
+            None => (word, 1),
+        };
+        if value.starts_with('_') {
+            starts.resize(starts.len() + times - usize::from(times > 1), None);
+            continue;
+        }
+        let later = value.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-'));
+        let (first, step) = value.split_at(later.map_or(value.len(), |(at, _)| at));
+        let (mut start, step) = (signed(first)?, if step.is_empty() { 0 } else { signed(step)? });
+        for _ in 0..times {
+            starts.push(Some(start));
+            start += step;
+        }
     }
-    let Some(times) = rest.strip_prefix('x') else { return (1, rest) };
-    let digits = times.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, rest) = times.split_at(digits);
-    (count.parse::<usize>().unwrap_or(0).min(VALUES_MAX) + 1, rest)
+    Ok(starts)
+}
+
+/// Reads a duration with a sign, in milliseconds.
+fn signed(text: &str) -> Result<i64, String> {
+    let (sign, length) = match text.strip_prefix('-') {
+        Some(length) => (-1, length),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    Ok(sign * super::millis(length)?)
+}
+
+/// Reads how often something is repeated.
+pub(super) fn parse_times(text: &str) -> Result<usize, String> {
+    let times = text.parse::<usize>().ok().filter(|&times| times <= VALUES_MAX);
+    times.ok_or_else(|| format!("bad number of times: {text}"))
 }
 
 /// Reads one word: a value, `_`, `stale`, or a run of values.
-fn parse_value(word: &str, out: &mut Vec<f64>) -> Result<(), String> {
+fn parse_value(word: &str, out: &mut Vec<Item>) -> Result<(), String> {
     let bad = || format!("bad value: {word}");
-    let times = |text: &str| {
-        text.parse::<usize>().ok().filter(|&times| times <= VALUES_MAX).ok_or_else(bad)
-    };
     if word == "_" {
-        out.push(ABSENT);
+        out.push(Item::Gap);
         return Ok(());
     }
     if let Some(count) = word.strip_prefix("_x") {
-        out.resize(out.len() + times(count)?, ABSENT);
+        out.resize(out.len() + parse_times(count)?, Item::Gap);
         return Ok(());
     }
     if word == "stale" {
-        out.push(STALE);
+        out.push(Item::Number(STALE));
         return Ok(());
     }
     if let Ok(value) = parse_number(word) {
-        out.push(value);
+        out.push(Item::Number(value));
         return Ok(());
     }
     let (values, count) = word.rsplit_once('x').ok_or_else(bad)?;
-    let count = times(count)?;
+    let count = parse_times(count).map_err(|_| bad())?;
     if values == "stale" {
-        out.resize(out.len() + count + 1, STALE);
+        out.resize(out.len() + count + 1, Item::Number(STALE));
         return Ok(());
     }
     let (first, step) = match parse_number(values) {
@@ -167,7 +194,7 @@ fn parse_value(word: &str, out: &mut Vec<f64>) -> Result<(), String> {
     };
     let mut value = first;
     for _ in 0..=count {
-        out.push(value);
+        out.push(Item::Number(value));
         value += step;
     }
     Ok(())

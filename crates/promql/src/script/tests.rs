@@ -37,23 +37,38 @@ fn what_is_wrong_is_told() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_told_apart() {
-    let outcomes = outcomes(
-        "load 1m\n  h {{sum:1}}x3\n  f 1\n\neval instant at 0 f\n  f 1\n\n\
-         eval instant at 0 h\n  h {{sum:1}}\n",
-    );
-    assert!(matches!(outcomes.as_slice(), [Outcome::Passed, Outcome::Unsupported(_)]));
+fn histograms_and_start_times_are_loaded_and_compared() {
+    let script = "load 1m\n  h {{schema:0 sum:1 count:3 buckets:[1 2]}}+{{count:1 buckets:[1]}}x2\n  \
+                  c_total@st -30s-1mx2\n  c_total 5 6 7\n\n\
+                  eval instant at 2m h\n  h {{schema:0 sum:1 count:5 buckets:[3 2]}}\n\n\
+                  eval instant at 2m h\n  h {{schema:0 sum:1 count:5 buckets:[2 3]}}\n\n\
+                  eval instant at 2m h\n  h {{sum:1 count:5 buckets:[3 2] counter_reset_hint:gauge}}\n\n\
+                  eval instant at 1m start_timestamp(c_total)\n  {} -30\n\n\
+                  load_with_nhcb 1m\n  b_bucket{le=\"1\"} 1\n  b_bucket{le=\"+Inf\"} 3\n  b_sum 7\n\n\
+                  eval instant at 0 b\n  b {{schema:-53 sum:7 count:3 custom_values:[1] buckets:[1 2]}}\n\n\
+                  load 1m\n  h {{foo:1}}\n";
+    let passed = |outcome: &Outcome| *outcome == Outcome::Passed;
+    let outcomes = outcomes(script);
+    let passed: Vec<bool> = outcomes.iter().map(passed).collect();
+    assert_eq!(passed, [true, false, false, true, true, false], "{outcomes:?}");
 }
 
 #[test]
 fn values_are_read_as_written() {
     let read = |text: &str| match series::parse(text) {
-        Ok(Line::Floats(_, values)) => values,
+        Ok(Line::Samples(_, items)) => items,
         other => panic!("{text}: {other:?}"),
     };
-    assert_eq!(read("a 1+2x2 5x1 -1-1x1"), [1.0, 3.0, 5.0, 5.0, 5.0, -1.0, -2.0]);
-    assert_eq!(read("a{b=\"}\"} 0x2"), [0.0, 0.0, 0.0]);
+    let numbers = |values: &[f64]| values.iter().map(|&v| Item::Number(v)).collect::<Vec<_>>();
+    assert_eq!(read("a 1+2x2 5x1 -1-1x1"), numbers(&[1.0, 3.0, 5.0, 5.0, 5.0, -1.0, -2.0]));
+    assert_eq!(read("a{b=\"}\"} 0x2"), numbers(&[0.0, 0.0, 0.0]));
     let gaps = read("{\"a.b\"} _x2 1e3 Inf");
-    assert_eq!(gaps.iter().filter(|&&value| is_absent(value)).count(), 2);
-    assert_eq!(gaps[2..], [1000.0, f64::INFINITY]);
+    assert_eq!(gaps[..2], [Item::Gap, Item::Gap]);
+    assert_eq!(gaps[2..], numbers(&[1000.0, f64::INFINITY]));
+    let starts = |text: &str| match series::parse(text) {
+        Ok(Line::Starts(_, starts)) => starts,
+        other => panic!("{text}: {other:?}"),
+    };
+    let want = [None, Some(-30_000), Some(-90_000), Some(0), None, None, Some(60_000)];
+    assert_eq!(starts("a{b=\"c\"}@st _ -30s-1mx1 0 _x2 +1m"), want);
 }

@@ -1,0 +1,134 @@
+//! Aggregations of vectors that may have histograms.
+
+use std::sync::Arc;
+
+use narthex_model::{ABSENT, Histogram, is_absent};
+
+use super::fold::states;
+use super::{Group, count_values, groups, quantiles};
+use crate::Error;
+use crate::column::{Column, Slots};
+use crate::eval::Evaluator;
+use crate::functions::native::{Seen, average, sum, words};
+use crate::plan::{Aggregate, AggregateOp, Span};
+use crate::steps::Steps;
+
+impl Evaluator<'_> {
+    /// Computes an aggregation of which all elements are there at once.
+    pub(super) fn aggregate_natives(
+        &mut self,
+        aggregate: &Aggregate,
+        params: &[f64],
+        param_span: Span,
+        steps: Steps,
+    ) -> Result<Vec<Column>, Error> {
+        let mut columns = self.vector(&aggregate.inner, steps)?;
+        let op = aggregate.op;
+        if op.takes_numbers_only() && self.natives.in_columns(&columns) {
+            self.natives.info(words::ignored(op.as_str()), aggregate.inner.span);
+            self.natives.strip(&mut columns);
+        }
+        let out = match op {
+            AggregateOp::Sum | AggregateOp::Avg => {
+                let groups = groups(aggregate, &columns);
+                let totals = groups.iter().map(|group| {
+                    self.budget.tick()?;
+                    self.total(aggregate, group, &columns, steps)
+                });
+                totals.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect()
+            }
+            AggregateOp::CountValues => count_values(aggregate, &columns, &self.natives)?,
+            AggregateOp::Quantile => {
+                self.warn_quantile(params, param_span);
+                let groups = groups(aggregate, &columns);
+                groups.iter().filter_map(|g| quantiles(g, &columns, params, steps)).collect()
+            }
+            op => match states(op, steps.count) {
+                Some(_) => {
+                    let groups = groups(aggregate, &columns);
+                    groups.iter().filter_map(|group| folded(op, group, &columns, steps)).collect()
+                }
+                None => self.rank(aggregate, &columns, params, param_span, steps)?,
+            },
+        };
+        Ok(out)
+    }
+
+    /// Sums of a group, or means: of its numbers or of its histograms, never of both.
+    fn total(
+        &self,
+        aggregate: &Aggregate,
+        group: &Group,
+        columns: &[Column],
+        steps: Steps,
+    ) -> Result<Option<Column>, Error> {
+        let members: Vec<Column> = group.columns(columns).cloned().collect();
+        if !self.natives.in_columns(&members) {
+            return Ok(folded(aggregate.op, group, columns, steps));
+        }
+        let mut numbers = members.clone();
+        self.natives.strip(&mut numbers);
+        let all = Group {
+            labels: group.labels.clone(),
+            drop_name: group.drop_name,
+            members: (0..numbers.len()).collect(),
+        };
+        let numbers = folded(aggregate.op, &all, &numbers, steps);
+        let mut slots = Slots::default();
+        for step in 0..steps.count {
+            let found = members.iter().filter_map(|column| {
+                Some((self.natives.get(column.get(step))?, column.labels.metric_name()))
+            });
+            let found: Vec<_> = found.collect();
+            let number = numbers.as_ref().map_or(ABSENT, |column| column.get(step));
+            slots.push(match (found.is_empty(), is_absent(number)) {
+                (true, _) => number,
+                (false, true) => self.total_of(aggregate, &found),
+                (false, false) => {
+                    let text = "encountered a mix of histograms and floats for aggregation";
+                    self.natives.warn(text, aggregate.inner.span);
+                    ABSENT
+                }
+            });
+            self.natives.check()?;
+        }
+        Ok(slots.column(group.labels.clone(), group.drop_name))
+    }
+
+    /// The sum or the mean of histograms.
+    fn total_of(&self, aggregate: &Aggregate, found: &[(Arc<Histogram>, &str)]) -> f64 {
+        let at = aggregate.inner.span;
+        let histograms = found.iter().map(|(histogram, _)| histogram);
+        let mut seen = Seen::default();
+        let total = if aggregate.op == AggregateOp::Sum {
+            sum(histograms, &mut seen)
+        } else {
+            average(histograms, &mut seen)
+        };
+        let (warning, info) = seen.texts();
+        if let Some(info) = info {
+            self.natives.info(info, at);
+        }
+        let Ok(total) = total else {
+            // The one is named that did not fit to those before.
+            let custom = found.first().is_some_and(|(first, _)| first.is_custom());
+            let other = found.iter().find(|(histogram, _)| histogram.is_custom() != custom);
+            let name = other.map_or("", |(_, name)| name);
+            self.natives.warn(words::mixed_schemas(name), at);
+            return ABSENT;
+        };
+        if let Some(warning) = warning {
+            self.natives.warn(warning, at);
+        }
+        total.map_or(ABSENT, |total| self.natives.add(total.compacted()))
+    }
+}
+
+/// Folds the members of a group.
+fn folded(op: AggregateOp, group: &Group, columns: &[Column], steps: Steps) -> Option<Column> {
+    let mut states = states(op, steps.count)?;
+    for column in group.columns(columns) {
+        states.add(0, column);
+    }
+    states.slots(0).column(group.labels.clone(), group.drop_name)
+}

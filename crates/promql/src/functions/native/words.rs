@@ -1,0 +1,54 @@
+//! Texts of annotations about histograms, as Prometheus words them.
+
+use crate::plan::quoted;
+
+/// How two histograms were put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Add,
+    Subtract,
+    Aggregate,
+}
+
+impl Operation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "addition",
+            Self::Subtract => "subtraction",
+            Self::Aggregate => "aggregation",
+        }
+    }
+}
+
+pub(crate) fn reconciled(operation: Operation) -> String {
+    format!("mismatched custom buckets were reconciled during {}", operation.as_str())
+}
+
+pub(crate) fn collision(operation: Operation) -> String {
+    format!("conflicting counter resets during histogram {}", operation.as_str())
+}
+
+pub(crate) fn mixed_range(name: &str) -> String {
+    format!("encountered a mix of histograms and floats for metric name {}", quoted(name))
+}
+
+pub(crate) fn mixed_schemas(name: &str) -> String {
+    format!(
+        "vector contains a mix of histograms with exponential and custom buckets schemas for \
+         metric name {}",
+        quoted(name)
+    )
+}
+
+pub(crate) fn mixed_kinds(name: &str) -> String {
+    format!("vector contains a mix of classic and native histograms{}", of_metric(name))
+}
+
+pub(crate) fn ignored(aggregation: &str) -> String {
+    format!("ignored histogram in {aggregation} aggregation")
+}
+
+/// ` for metric name "x"`, if there is one.
+pub(crate) fn of_metric(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" for metric name {}", quoted(name)) }
+}
