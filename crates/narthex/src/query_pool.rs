@@ -1,5 +1,6 @@
 //! Where queries run: on threads of their own, so many at a time, each of them stoppable.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -39,6 +40,22 @@ pub enum QueryPoolError {
     /// The program is shutting down.
     #[error("the server is shutting down")]
     Closed,
+}
+
+/// How much later than the threads that scrape and serve queries get their turn, in the kernel's
+/// unit.
+const QUERY_NICENESS: i32 = 5;
+
+/// Lets the threads that scrape and serve go first.
+fn give_way() {
+    thread_local! {
+        static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+    }
+    if !GIVES_WAY.replace(true) {
+        // Of a thread, though the call speaks of processes. Without the right it runs like others.
+        let niceness = rustix::process::getpriority_process(None).unwrap_or(0);
+        let _ = rustix::process::setpriority_process(None, niceness + QUERY_NICENESS);
+    }
 }
 
 /// Sets the flag when dropped: the future that waits for a query is dropped when the client leaves.
@@ -93,6 +110,7 @@ impl QueryPool {
         let thread = tokio::task::spawn_blocking(move || {
             // The slot stays taken until the job has really ended, even when nobody waits for it.
             let _held = (counted, slot);
+            give_way();
             let outcome = catch_unwind(AssertUnwindSafe(|| job(&ticket)));
             outcome.map_err(|panic| {
                 telemetry.engine.panics.fetch_add(1, Relaxed);
