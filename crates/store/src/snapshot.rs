@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use narthex_model::{Matcher, PART, TimeRange};
 
-use crate::block::Block;
-use crate::histogram::Part;
 use crate::Error;
+use crate::block::Block;
 use crate::head::layout::Sight;
 use crate::head::{Head, Index};
+use crate::histogram::Part;
 use crate::view::View;
 
 mod gather;

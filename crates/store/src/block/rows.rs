@@ -6,7 +6,7 @@ use super::chunk::ChunkView;
 use super::fault::Fault;
 use super::reader::Block;
 use super::select::SeriesIndex;
-use crate::codec::Decoder;
+use crate::codec::{Decoder, Memory};
 use crate::{Error, LayoutRef, RowSeq, SeriesRef};
 
 /// Rows of one layout that a block has in one piece: one chunk, or several side by side where the
@@ -39,6 +39,7 @@ pub(crate) struct Slice {
     times: Vec<Timestamp>,
     seqs: Vec<RowSeq>,
     column: Vec<f64>,
+    memory: Memory,
 }
 
 impl Slice {
@@ -138,10 +139,11 @@ impl Block {
                     continue;
                 }
             };
+            out.memory.clear();
             for column in 0..record.columns as usize {
                 out.column.clear();
-                let key = (self.serial(), number);
-                if let Err(fault) = view.column(key, column, decoder, &mut out.column) {
+                let read = view.column(&mut out.memory, column, decoder, &mut out.column);
+                if let Err(fault) = read {
                     self.note(fault);
                     continue;
                 }
