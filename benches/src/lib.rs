@@ -15,6 +15,9 @@ use narthex_store::{Options, Store, Writer};
 use narthex_testkit::recording;
 use parking_lot::Mutex;
 
+pub mod memory;
+pub mod rows;
+
 /// Seconds between the scrapes that are replayed, as most targets are asked.
 pub const INTERVAL_SECONDS: usize = 15;
 
