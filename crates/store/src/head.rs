@@ -1,8 +1,8 @@
 //! The rows of the windows that are not sealed yet, and the series they refer to.
 //!
 //! Rows stand in their layout ([`layout::Layout`]): the last few raw, row after row; those before
-//! in mini chunks, compressed column by column; all of it per window of time, so that a sealed
-//! window goes as a whole. The index ([`index::Index`]) knows every series, its labels and the
+//! in mini chunks, compressed column by column; older ones in larger chunks in mapped files
+//! ([`files`]); all of it per window of time, so that a sealed window goes as a whole. The index ([`index::Index`]) knows every series, its labels and the
 //! columns it has.
 //!
 //! One writer appends. Readers hold a [`layout::Sight`]: the last row they may see and the time
@@ -15,6 +15,7 @@ use narthex_model::{TimeRange, Timestamp};
 use parking_lot::RwLock;
 
 pub(crate) mod cardinality;
+pub(crate) mod files;
 pub(crate) mod index;
 pub(crate) mod layout;
 pub(crate) mod mini;

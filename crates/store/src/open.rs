@@ -11,9 +11,10 @@ use parking_lot::{Mutex, RwLock};
 use crate::block::{Block, SeriesIndex};
 use crate::cursor::Cursors;
 use crate::fs::again;
+use crate::head::files;
 use crate::head::mini::Scratch;
 use crate::head::{Head, Pages};
-use crate::upkeep::{Chores, UpkeepCounters};
+use crate::upkeep::{Chores, ChunkFiles, UpkeepCounters};
 use crate::view::{self, BAD_END, TMP_END, View};
 use crate::wal::Wal;
 use crate::{Error, Fs, Options, RowSeq, Store, Writer};
@@ -38,13 +39,20 @@ pub fn open(
     let cursors = Cursors::open(Arc::clone(&fs));
     let head = Arc::new(Head::new(options.window_ms));
     head.freeze(shelf.view.sealed_until);
-    let mut recovery = Recovery::new(&head, shelf.view.sealed_until);
+    let found = files::load(&*fs)?;
+    let mut chunk_files = ChunkFiles { next_number: found.next_number, held: found.files };
+    let mut recovery = Recovery::new(&head, shelf.view.sealed_until, found.chunks);
     // No row may get the place of one that a consumer or a block has seen.
     let seq_used = cursors.bounds().map_or(RowSeq(0), |(_, last)| last).max(shelf.last_seq);
     let wal = Wal::open(Arc::clone(&fs), options.wal_segment_bytes_max, seq_used, &mut recovery)?;
     let known = recovery.knows_ids();
     let wanted_from = cursors.bounds().map_or(RowSeq(u64::MAX), |(first, _)| first.next());
     let mut ids = recovery.finish(wanted_from);
+    // Without the log nobody knows what the numbers in the chunk files stood for.
+    let until = if known { shelf.view.sealed_until } else { Timestamp::MAX };
+    for path in chunk_files.passed(until) {
+        remove(&*fs, &path);
+    }
     if !known {
         // Without the log only the blocks tell which numbers were given out.
         shelf.raise_ids(&mut ids);
@@ -62,7 +70,7 @@ pub fn open(
         wal: handle,
         cursors,
         aged: Arc::default(),
-        chores: Mutex::new(Chores::starting_at(shelf.next_number)),
+        chores: Mutex::new(Chores::starting_at(shelf.next_number, chunk_files)),
         upkeep_counters: UpkeepCounters::default(),
         sync_nanos: AtomicU64::new(0),
         blocks_damaged: shelf.damaged,

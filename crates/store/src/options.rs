@@ -20,6 +20,9 @@ pub(crate) const AHEAD_MS_MAX: i64 = 10 * 60_000;
 /// Default limit of the log's size while a cursor holds it, in bytes.
 pub(crate) const WAL_BYTES_MAX: u64 = 256 << 20;
 
+/// A chunk file is worth its while from so many bytes of memory on that it frees.
+pub(crate) const CHUNK_FILE_BYTES_MIN: usize = 1 << 20;
+
 /// Limits and intervals of a store.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -36,6 +39,8 @@ pub struct Options {
     /// by size, half of that limit if it is less. Rows that are in no block yet are always kept,
     /// and rows in blocks are read from there.
     pub wal_bytes_max: u64,
+    /// How much memory the rows of open windows must free before they go to a file, in bytes.
+    pub chunk_file_bytes_min: usize,
     /// What is kept.
     pub retention: Retention,
 }
@@ -48,6 +53,7 @@ impl Default for Options {
             ahead_ms_max: AHEAD_MS_MAX,
             wal_segment_bytes_max: 32 << 20,
             wal_bytes_max: WAL_BYTES_MAX,
+            chunk_file_bytes_min: CHUNK_FILE_BYTES_MIN,
             retention: Retention::default(),
         }
     }

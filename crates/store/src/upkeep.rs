@@ -10,7 +10,10 @@ use crate::block::Block;
 use crate::view::{self, View};
 use crate::{Error, RowSeq, Store};
 
+pub(crate) use pack::ChunkFiles;
+
 mod merge;
+mod pack;
 mod retention;
 mod seal;
 
@@ -41,6 +44,7 @@ pub(crate) struct Chores {
     /// The first blocks of merges that failed: not tried again by this process.
     unmergeable: BTreeSet<String>,
     next_block: u64,
+    chunk_files: ChunkFiles,
 }
 
 /// What upkeep did since the store was opened.
@@ -70,8 +74,9 @@ impl Store {
         if sealed.is_ok() {
             self.merge_if_due(&mut chores, &mut done);
         }
-        self.remove_doomed(&mut chores);
         self.forget_sealed(&mut chores, &mut done);
+        self.pack_head(&mut chores);
+        self.remove_doomed(&mut chores);
         sealed?;
         done.wal_segments_removed = self.shorten_log()?;
         Ok(done)
@@ -96,6 +101,7 @@ impl Store {
             let cursor = self.cursors.bounds().map_or(RowSeq(u64::MAX), |(first, _)| first.next());
             let wanted_from = cursor.max(self.wal.first_seq());
             done.series_removed = self.head.forget(until, wanted_from);
+            chores.doomed.extend(chores.chunk_files.passed(until));
         }
     }
 
@@ -119,8 +125,8 @@ impl Store {
 }
 
 impl Chores {
-    pub(crate) fn starting_at(next_block: u64) -> Self {
-        Self { next_block, ..Self::default() }
+    pub(crate) fn starting_at(next_block: u64, chunk_files: ChunkFiles) -> Self {
+        Self { next_block, chunk_files, ..Self::default() }
     }
 
     /// A new block's number.

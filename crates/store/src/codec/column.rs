@@ -61,6 +61,14 @@ impl Peers for NoPeers {
     }
 }
 
+/// Whether a blob says the same of all rows, so that it stands for any number of them.
+pub(crate) fn is_constant(blob: &[u8]) -> bool {
+    blob.first().is_some_and(|&head| match kind::split(head) {
+        (kind::CONST, _) | (kind::HOLES, kind::NONE_PRESENT) => true,
+        _ => false,
+    })
+}
+
 /// Appends the blob of `values` to `out`: a few dozen instructions per sample and no allocation
 /// but for the output. More than [`fast::ROWS_MAX`] rows are encoded as [`encode_best`] does.
 ///

@@ -9,7 +9,9 @@ use super::wire::put_signed;
 use super::{holes, special, to_ordered};
 
 /// The most rows that [`encode`] takes.
-pub(super) const ROWS_MAX: usize = 64;
+pub(super) const ROWS_MAX: usize = 128;
+/// So few rows make do with less room on the stack, which takes time to clear.
+const FEW_ROWS: usize = 32;
 
 /// Appends the blob of at most [`ROWS_MAX`] values.
 pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) {
@@ -55,10 +57,18 @@ fn encode_present(values: &[f64], out: &mut Vec<u8>) {
     let Some(&first) = values.first() else { return };
     let differ = values.iter().fold(0, |any, &v| any | (v.to_bits() ^ first.to_bits()));
     if differ == 0 {
-        return encode_constant(first, out);
+        encode_constant(first, out);
+    } else if values.len() <= FEW_ROWS {
+        encode_varying::<FEW_ROWS>(values, out);
+    } else {
+        encode_varying::<ROWS_MAX>(values, out);
     }
-    let mut integers = [0i64; ROWS_MAX];
-    let mut residuals = [0u64; ROWS_MAX];
+}
+
+/// Appends at most `N` values that are not all equal.
+fn encode_varying<const N: usize>(values: &[f64], out: &mut Vec<u8>) {
+    let mut integers = [0i64; N];
+    let mut residuals = [0u64; N];
     let start = out.len();
     let special = values.iter().fold(false, |any, &value| any | special::is_special(value));
     let exponent = if special {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use narthex_model::{ABSENT, TimeRange, Timestamp, is_absent};
 use parking_lot::Mutex;
 
-use super::mini::{Mini, ROWS, RowKey, Scratch};
+use super::mini::{FILE_ROWS, Mini, ROWS, RowKey, Scratch};
 use crate::codec::{Damaged, Decoder};
 use crate::{Column, LayoutRef, RowSeq, SeriesRef, SourceRef};
 
@@ -29,15 +29,18 @@ pub(crate) struct Layout {
 
 #[derive(Debug, Default)]
 struct State {
-    columns: Vec<SeriesRef>,
-    /// `columns` as it is shared with readers, once one asked.
-    shared: Option<Arc<[SeriesRef]>>,
+    /// The columns, but for those that came since somebody asked for them.
+    columns: Option<Arc<[SeriesRef]>>,
+    /// The columns behind those.
+    added: Vec<SeriesRef>,
     /// In order of time; the open rows belong to the last.
     windows: Vec<Window>,
     open: Open,
     /// The last row there ever was.
     last_seq: RowSeq,
     dropped: bool,
+    /// Its rows must not go to files.
+    in_memory: bool,
 }
 
 /// The rows of one window of time, but for the open ones.
@@ -66,6 +69,16 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct SealPart {
     pub(crate) columns: Arc<[SeriesRef]>,
+    pub(crate) minis: Vec<Arc<Mini>>,
+}
+
+/// Mini chunks of a window whose rows can go to a file, as one chunk.
+#[derive(Debug)]
+pub(crate) struct Due {
+    /// The window's start.
+    pub(crate) start: i64,
+    /// Rows of the window before them.
+    pub(crate) rows_before: usize,
     pub(crate) minis: Vec<Arc<Mini>>,
 }
 
@@ -98,9 +111,7 @@ impl Layout {
 
     /// Appends columns; earlier rows have holes there.
     pub(crate) fn add_columns(&self, series: &[SeriesRef]) {
-        let mut state = self.state.lock();
-        state.columns.extend_from_slice(series);
-        state.shared = None;
+        self.state.lock().added.extend_from_slice(series);
     }
 
     /// The columns so far.
@@ -137,8 +148,8 @@ impl Layout {
             Some(window) if key.at.0 - window.start < self.window_ms => window.last = key.at,
             _ => state.begin_window(key, self.window_ms, scratch),
         }
-        if state.open.stride < state.columns.len() {
-            state.open.widen(state.columns.len());
+        if state.open.stride < state.width() {
+            state.open.widen(state.width());
         }
         state.open.push(key, values);
         if state.open.keys.len() == ROWS {
@@ -152,6 +163,11 @@ impl Layout {
         self.state.lock().last_seq = seq;
     }
 
+    /// Says that its rows must not go to files, for the log does not name it.
+    pub(crate) fn keep_in_memory(&self) {
+        self.state.lock().in_memory = true;
+    }
+
     /// Whether no row will come any more.
     pub(crate) fn is_dropped(&self) -> bool {
         self.state.lock().dropped
@@ -162,8 +178,8 @@ impl Layout {
         let state = self.state.lock();
         let range = TimeRange::new(at, at);
         let minis = state.windows.iter().flat_map(|window| window.minis_in(range));
-        let mut keys = minis.flat_map(|mini| mini.times());
-        keys.any(|time| time == at) || state.open.keys.iter().any(|key| key.at == at)
+        let mut times = minis.flat_map(|mini| mini.times());
+        times.any(|time| time == at) || state.open.keys.iter().any(|key| key.at == at)
     }
 
     /// The time of the last row.
@@ -249,6 +265,88 @@ impl Layout {
         !state.windows.is_empty()
     }
 
+    /// What can go to files: full chunks of rows before `before`, and from windows and layouts
+    /// that get no more rows what is left.
+    pub(crate) fn due_for_file(&self, from: Timestamp, before: RowSeq) -> Vec<Due> {
+        let state = self.state.lock();
+        let mut due = Vec::new();
+        if state.in_memory {
+            return due;
+        }
+        for (index, window) in state.windows.iter().enumerate() {
+            if window.start < from.0 {
+                continue;
+            }
+            let is_over = state.dropped || index + 1 < state.windows.len();
+            let on_heap = window.minis.partition_point(|mini| !mini.is_on_heap());
+            let (in_files, mut rest) = window.minis.split_at(on_heap);
+            let mut rows_before: usize = in_files.iter().map(|mini| mini.rows()).sum();
+            loop {
+                let mut rows = 0;
+                let count = rest
+                    .iter()
+                    .take_while(|mini| {
+                        rows += mini.rows();
+                        rows <= FILE_ROWS && mini.last_key().seq < before
+                    })
+                    .count();
+                let (minis, behind) = rest.split_at(count);
+                let rows: usize = minis.iter().map(|mini| mini.rows()).sum();
+                if rows == 0 || !is_over && rows + ROWS <= FILE_ROWS {
+                    break;
+                }
+                due.push(Due { start: window.start, rows_before, minis: minis.to_vec() });
+                rows_before += rows;
+                rest = behind;
+            }
+        }
+        due
+    }
+
+    /// Puts `chunk`, which is in a file, in the place of the mini chunks it was made from.
+    pub(crate) fn replace(&self, due: &Due, chunk: Mini) {
+        let mut state = self.state.lock();
+        let Some(window) = state.windows.iter_mut().find(|window| window.start == due.start) else {
+            return;
+        };
+        let first = due.minis.first();
+        let at = window.minis.iter().position(|mini| {
+            first.is_some_and(|first| Arc::ptr_eq(mini, first))
+        });
+        if let Some(at) = at {
+            window.minis.splice(at..at + due.minis.len(), [Arc::new(chunk)]);
+        }
+    }
+
+    /// Takes a chunk that a file still has, at a start, if it is the next one: there are
+    /// `rows_before` rows of its window before it.
+    pub(crate) fn restore(&self, chunk: Mini, rows_before: usize) -> bool {
+        let (first, last) = (chunk.first_key(), chunk.last_key());
+        let start = window_start(first.at, self.window_ms);
+        if last.at.0.saturating_sub(start) >= self.window_ms {
+            return false;
+        }
+        let mut state = self.state.lock();
+        match state.windows.last() {
+            Some(window) if window.start == start => {
+                let rows: usize = window.minis.iter().map(|mini| mini.rows()).sum();
+                if rows != rows_before || first.at <= window.last {
+                    return false;
+                }
+            }
+            Some(window) if window.start > start || rows_before > 0 => return false,
+            None if rows_before > 0 => return false,
+            _ => state.windows.push(Window::new(start, first)),
+        }
+        let Some(window) = state.windows.last_mut() else { return false };
+        window.see(chunk.columns());
+        chunk.each_seen(|column| mark(&mut window.seen, column));
+        window.last = last.at;
+        window.minis.push(Arc::new(chunk));
+        state.last_seq = last.seq;
+        true
+    }
+
     /// Figures of the rows from `from` on.
     pub(crate) fn stats(&self, from: Timestamp) -> LayoutStats {
         let state = self.state.lock();
@@ -262,7 +360,7 @@ impl Layout {
             found.first.get_or_insert(window.first.at);
             found.first_seq.get_or_insert(window.first.seq);
             found.last = Some(window.last);
-            found.chunks += state.columns.len() as u64;
+            found.chunks += state.width() as u64;
             found.bytes += window.minis.iter().map(|mini| mini.heap_bytes() as u64).sum::<u64>();
         }
         found
@@ -271,26 +369,36 @@ impl Layout {
 
 impl State {
     fn columns(&mut self) -> Arc<[SeriesRef]> {
-        let columns = &self.columns;
-        Arc::clone(self.shared.get_or_insert_with(|| columns.as_slice().into()))
+        let columns = match self.columns.take() {
+            Some(columns) if self.added.is_empty() => columns,
+            columns => {
+                let known = columns.as_deref().unwrap_or(&[]);
+                known.iter().copied().chain(std::mem::take(&mut self.added)).collect()
+            }
+        };
+        self.columns = Some(Arc::clone(&columns));
+        columns
+    }
+
+    /// Number of columns.
+    fn width(&self) -> usize {
+        self.columns.as_deref().map_or(0, <[_]>::len) + self.added.len()
     }
 
     #[cold]
     fn begin_window(&mut self, key: RowKey, window_ms: i64, scratch: &mut Scratch) {
         self.flush(scratch);
-        let start = key.at.0.div_euclid(window_ms).saturating_mul(window_ms);
-        let (minis, seen) = (Vec::new(), Vec::new());
-        self.windows.push(Window { start, minis, seen, first: key, last: key.at });
+        self.windows.push(Window::new(window_start(key.at, window_ms), key));
     }
 
     /// Compresses the open rows.
     fn flush(&mut self, scratch: &mut Scratch) {
+        let columns = self.width().min(self.open.stride);
         let Some(window) = self.windows.last_mut() else { return };
         if self.open.keys.is_empty() {
             return;
         }
-        let columns = self.columns.len().min(self.open.stride);
-        window.seen.resize(columns.div_ceil(64), 0);
+        window.see(columns);
         let seen = &mut window.seen;
         let mini = Mini::compress(
             &self.open.keys,
@@ -298,11 +406,7 @@ impl State {
             self.open.stride,
             columns,
             scratch,
-            |column| {
-                if let Some(word) = seen.get_mut(column / 64) {
-                    *word |= 1 << (column % 64);
-                }
-            },
+            |column| mark(seen, column),
         );
         debug_assert!(mini.is_some());
         window.minis.extend(mini.map(Arc::new));
@@ -310,7 +414,32 @@ impl State {
     }
 }
 
+/// The start of the window that `at` lies in.
+fn window_start(at: Timestamp, window_ms: i64) -> i64 {
+    at.0.div_euclid(window_ms).saturating_mul(window_ms)
+}
+
+/// Sets the bit of a column.
+fn mark(seen: &mut [u64], column: usize) {
+    if let Some(word) = seen.get_mut(column / 64) {
+        *word |= 1 << (column % 64);
+    }
+}
+
 impl Window {
+    /// The window that begins at `start`, with its first row.
+    fn new(start: i64, first: RowKey) -> Self {
+        Self { start, minis: Vec::new(), seen: Vec::new(), first, last: first.at }
+    }
+
+    /// Makes room for the bits of so many columns.
+    fn see(&mut self, columns: usize) {
+        let words = columns.div_ceil(64);
+        if self.seen.len() < words {
+            self.seen.resize(words, 0);
+        }
+    }
+
     fn is_visible(&self, range: TimeRange, sight: Sight) -> bool {
         self.last >= sight.sealed_until
             && self.first.seq <= sight.seq

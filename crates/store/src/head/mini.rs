@@ -1,15 +1,27 @@
-//! Some dozen rows of a layout, compressed column by column.
+//! Rows of a layout, compressed column by column: some dozen on the heap, or more in a file.
+
+use std::ops::Range;
 
 use narthex_model::{ABSENT, Timestamp};
 
 use crate::RowSeq;
 use crate::codec::{Damaged, Decoder, NoPeers, column};
+use crate::fs::FileView;
 
 /// Rows of a full mini chunk.
-pub(crate) const ROWS: usize = 32;
+pub(crate) const ROWS: usize = 16;
 
-/// Columns between two entries of the table of offsets.
-const GROUP: usize = 16;
+/// The most rows of a chunk in a file. It is encoded from the mini chunks it takes the place of.
+pub(crate) const FILE_ROWS: usize = 128;
+
+/// Columns under one entry of the table of groups.
+pub(super) const GROUP: usize = 16;
+
+/// Bytes of a row in the table of rows: milliseconds and places after the first row.
+const STEP_BYTES: usize = 8;
+
+/// Bytes of an entry in the table of groups: where the group begins, and its checksum.
+pub(super) const GROUP_BYTES: usize = 8;
 
 /// Columns that are turned from rows into columns at once: their values of one row fill a line of
 /// the processor's cache.
@@ -22,24 +34,38 @@ pub(crate) struct RowKey {
     pub(crate) seq: RowSeq,
 }
 
-/// Up to [`ROWS`] rows that follow each other in a layout. Immutable, so readers share it.
+/// Up to [`FILE_ROWS`] rows that follow each other in a layout. Immutable, so readers share it.
+///
+/// Its bytes are three parts: per row, milliseconds and places after the first row; per group of
+/// columns, where it begins in the third part and its checksum, which only counts in a file; per
+/// column, the length of its blob, 7 bits a byte, least first, and the blob.
 #[derive(Debug)]
 pub(crate) struct Mini {
-    first: RowKey,
-    /// Per row: milliseconds and places after the first row.
-    steps: Box<[(u32, u32)]>,
-    columns: usize,
-    /// Where every [`GROUP`]th column begins in `bytes`.
-    groups: Box<[u32]>,
-    /// Per column: the length of its blob, 7 bits a byte, least first; the blob.
-    bytes: Box<[u8]>,
+    pub(super) first: RowKey,
+    pub(super) rows: u32,
+    pub(super) columns: u32,
+    pub(super) body: Body,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Body {
+    Heap(Box<[u8]>),
+    /// `at` in a file that is mapped.
+    File {
+        view: FileView,
+        at: Range<usize>,
+    },
 }
 
 /// Memory that turning rows into mini chunks needs again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    bytes: Vec<u8>,
-    groups: Vec<u32>,
+    /// Tables and blobs.
+    pub(super) table: Vec<u8>,
+    pub(super) blobs: Vec<u8>,
+    pub(super) values: Vec<f64>,
+    pub(super) decoder: Decoder,
 }
 
 impl Mini {
@@ -56,29 +82,57 @@ impl Mini {
         mut seen: impl FnMut(usize),
     ) -> Option<Self> {
         let first = *keys.first()?;
-        let step = |key: &RowKey| {
-            let at = u32::try_from(key.at.0 - first.at.0).unwrap_or(u32::MAX);
-            (at, u32::try_from(key.seq.0 - first.seq.0).unwrap_or(u32::MAX))
-        };
-        let steps = keys.iter().map(step).collect();
-        scratch.bytes.clear();
-        scratch.groups.clear();
+        let Scratch { table, blobs, .. } = scratch;
+        put_keys(keys.iter().copied(), first, table);
+        blobs.clear();
         let mut turned = [[0f64; ROWS]; LANES];
         for start in (0..columns).step_by(LANES) {
             let lanes = LANES.min(columns - start);
             turn(values, stride, start, lanes, keys.len(), &mut turned);
             if start % GROUP == 0 {
-                scratch.groups.push(u32::try_from(scratch.bytes.len()).ok()?);
+                put_group(table, blobs.len())?;
             }
             for (lane, column) in turned.iter().take(lanes).enumerate() {
                 let column = column.get(..keys.len())?;
-                if !put_column(column, &mut scratch.bytes) {
+                if !put_column(column, blobs) {
                     seen(start + lane);
                 }
             }
         }
-        let (groups, bytes) = (scratch.groups.as_slice().into(), scratch.bytes.as_slice().into());
-        Some(Self { first, steps, columns, groups, bytes })
+        let mut body = Vec::with_capacity(table.len() + blobs.len());
+        body.extend_from_slice(table);
+        body.extend_from_slice(blobs);
+        let rows = u32::try_from(keys.len()).ok()?;
+        let columns = u32::try_from(columns).ok()?;
+        Some(Self { first, rows, columns, body: Body::Heap(body.into()) })
+    }
+
+    /// Puts the tables and blobs of a chunk that holds the rows of all `minis` into `scratch`;
+    /// gives its number of columns. Columns that cannot be read are an error.
+    pub(super) fn join<'a>(
+        minis: impl Iterator<Item = &'a Self> + Clone,
+        scratch: &mut Scratch,
+    ) -> Result<usize, Damaged> {
+        let Some(first) = minis.clone().next().map(Self::first_key) else { return Ok(0) };
+        let columns = minis.clone().map(Self::columns).max().unwrap_or(0);
+        let Scratch { table, blobs, values, decoder } = scratch;
+        put_keys(minis.clone().flat_map(Self::keys), first, table);
+        blobs.clear();
+        for column in 0..columns {
+            if column % GROUP == 0 {
+                put_group(table, blobs.len()).ok_or(Damaged("chunk too long"))?;
+            }
+            if let Some(blob) = Self::common(minis.clone(), column) {
+                put_blob(blobs, |out| out.extend_from_slice(blob));
+                continue;
+            }
+            values.clear();
+            for mini in minis.clone() {
+                mini.column(column, decoder, values)?;
+            }
+            put_column(values, blobs);
+        }
+        Ok(columns)
     }
 
     /// Time and place of the first row.
@@ -88,44 +142,63 @@ impl Mini {
 
     /// Time and place of the last row.
     pub(crate) fn last_key(&self) -> RowKey {
-        self.steps.last().map_or(self.first, |&step| self.key(step))
+        self.keys().last().unwrap_or(self.first)
     }
 
     /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
-        self.steps.len()
+        self.rows as usize
     }
 
     /// Number of columns.
     pub(crate) fn columns(&self) -> usize {
-        self.columns
+        self.columns as usize
+    }
+
+    /// Whether its bytes are in memory, and not in a file.
+    pub(crate) fn is_on_heap(&self) -> bool {
+        matches!(self.body, Body::Heap(_))
     }
 
     /// Memory it takes, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of::<Self>()
-            + size_of_val(&*self.steps)
-            + size_of_val(&*self.groups)
-            + self.bytes.len()
+        let body = match &self.body {
+            Body::Heap(bytes) => bytes.len(),
+            Body::File { .. } => 0,
+        };
+        size_of::<Self>() + body
+    }
+
+    /// All its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.body {
+            Body::Heap(bytes) => bytes,
+            Body::File { view, at } => view.get(at.clone()).unwrap_or(&[]),
+        }
+    }
+
+    /// Length of the tables before the blobs.
+    pub(super) fn table_bytes(rows: usize, columns: usize) -> usize {
+        rows * STEP_BYTES + columns.div_ceil(GROUP) * GROUP_BYTES
     }
 
     /// Time and place of all rows.
-    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = RowKey> {
-        self.steps.iter().map(|&step| self.key(step))
+    pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = RowKey> + ExactSizeIterator {
+        let steps = self.bytes().get(..self.rows() * STEP_BYTES).unwrap_or(&[]);
+        steps.as_chunks::<STEP_BYTES>().0.iter().map(|&[a, b, c, d, e, f, g, h]| {
+            let at = u32::from_le_bytes([a, b, c, d]);
+            let seq = u32::from_le_bytes([e, f, g, h]);
+            RowKey {
+                // No time is within 2^32 ms of the end of time but by a clock gone mad.
+                at: self.first.at.plus_millis(i64::from(at)),
+                seq: RowSeq(self.first.seq.0.saturating_add(u64::from(seq))),
+            }
+        })
     }
 
     /// The times of all rows.
     pub(crate) fn times(&self) -> impl ExactSizeIterator<Item = Timestamp> {
-        let first = self.first.at.0;
-        // No time is within 2^32 ms of the end of time but by a clock gone mad; then it is held.
-        self.steps.iter().map(move |&(at, _)| Timestamp(first.saturating_add(i64::from(at))))
-    }
-
-    fn key(&self, (at, seq): (u32, u32)) -> RowKey {
-        RowKey {
-            at: self.first.at.plus_millis(i64::from(at)),
-            seq: RowSeq(self.first.seq.0 + u64::from(seq)),
-        }
+        self.keys().map(|key| key.at)
     }
 
     /// Appends the column's value of each row to `out`, holes included.
@@ -135,22 +208,98 @@ impl Mini {
         decoder: &mut Decoder,
         out: &mut Vec<f64>,
     ) -> Result<(), Damaged> {
-        if column >= self.columns {
+        if column >= self.columns() {
             out.resize(out.len() + self.rows(), ABSENT);
             return Ok(());
+        }
+        if !self.is_on_heap() && !self.is_group_whole(column / GROUP) {
+            return Err(Damaged("checksum of columns"));
         }
         let blob = self.blob(column).ok_or(Damaged("column out of its chunk"))?;
         decoder.decode(blob, self.rows(), 0, &NoPeers, out)
     }
 
+    /// The blob of a column that is the same in all `minis` and says the same of all their rows.
+    pub(crate) fn common<'a>(
+        mut minis: impl Iterator<Item = &'a Self>,
+        column: usize,
+    ) -> Option<&'a [u8]> {
+        let first = minis.next()?.whole_blob(column).filter(|blob| column::is_constant(blob))?;
+        minis.all(|mini| mini.whole_blob(column) == Some(first)).then_some(first)
+    }
+
+    /// The blob of a column, unless it cannot be trusted or is not there.
+    fn whole_blob(&self, column: usize) -> Option<&[u8]> {
+        let is_here = column < self.columns();
+        let whole = is_here && (self.is_on_heap() || self.is_group_whole(column / GROUP));
+        self.blob(column).filter(|_| whole)
+    }
+
     fn blob(&self, column: usize) -> Option<&[u8]> {
-        let start = *self.groups.get(column / GROUP)?;
-        let mut rest = self.bytes.get(usize::try_from(start).ok()?..)?;
+        let mut rest = self.group(column / GROUP)?.0;
         for _ in 0..column % GROUP {
             (_, rest) = split_blob(rest)?;
         }
         Some(split_blob(rest)?.0)
     }
+
+    /// The bytes from a group of columns on, and its entry's checksum.
+    fn group(&self, group: usize) -> Option<(&[u8], u32)> {
+        let (table, blobs) =
+            self.bytes().split_at_checked(Self::table_bytes(self.rows(), self.columns()))?;
+        let at = self.rows() * STEP_BYTES + group * GROUP_BYTES;
+        let &[a, b, c, d, e, f, g, h] = table.get(at..)?.first_chunk::<GROUP_BYTES>()?;
+        let start = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
+        Some((blobs.get(start..)?, u32::from_le_bytes([e, f, g, h])))
+    }
+
+    /// The bytes of a group of columns alone, and its entry's checksum.
+    fn whole_group(&self, group: usize) -> Option<(&[u8], u32)> {
+        let (bytes, sum) = self.group(group)?;
+        let behind = match self.columns() > (group + 1) * GROUP {
+            true => self.group(group + 1)?.0.len(),
+            false => 0,
+        };
+        Some((bytes.get(..bytes.len().checked_sub(behind)?)?, sum))
+    }
+
+    /// Whether the checksum of a group is right.
+    pub(super) fn is_group_whole(&self, group: usize) -> bool {
+        self.whole_group(group).is_some_and(|(bytes, sum)| crc32c::crc32c(bytes) == sum)
+    }
+
+    /// Calls `seen` for each column that is not all holes.
+    pub(super) fn each_seen(&self, mut seen: impl FnMut(usize)) {
+        for group in 0..self.columns().div_ceil(GROUP) {
+            let Some((mut rest, _)) = self.whole_group(group) else { continue };
+            let mut column = group * GROUP;
+            while let Some((blob, behind)) = split_blob(rest) {
+                if !is_hole(blob.len()) {
+                    seen(column);
+                }
+                column += 1;
+                rest = behind;
+            }
+        }
+    }
+}
+
+/// Begins a table with the rows `keys`.
+fn put_keys(keys: impl Iterator<Item = RowKey>, first: RowKey, table: &mut Vec<u8>) {
+    table.clear();
+    for key in keys {
+        let at = u32::try_from(key.at.0.wrapping_sub(first.at.0)).unwrap_or(u32::MAX);
+        let seq = u32::try_from(key.seq.0.wrapping_sub(first.seq.0)).unwrap_or(u32::MAX);
+        table.extend_from_slice(&at.to_le_bytes());
+        table.extend_from_slice(&seq.to_le_bytes());
+    }
+}
+
+/// Adds the entry of a group that begins at `start`; its checksum is still missing.
+fn put_group(table: &mut Vec<u8>, start: usize) -> Option<()> {
+    table.extend_from_slice(&u32::try_from(start).ok()?.to_le_bytes());
+    table.extend_from_slice(&[0; 4]);
+    Some(())
 }
 
 /// Turns the values of `lanes` columns from `start` on from rows into columns.
@@ -180,11 +329,21 @@ fn turn(
 
 /// Appends a column's blob behind its length; says whether the column is all holes.
 fn put_column(column: &[f64], bytes: &mut Vec<u8>) -> bool {
+    is_hole(put_blob(bytes, |out| column::encode_fast(column, out)))
+}
+
+/// A blob of a sample takes two bytes at least; that of no sample at all takes one.
+fn is_hole(blob_bytes: usize) -> bool {
+    blob_bytes == 1
+}
+
+/// Appends the blob that `put` appends, behind its length, which is returned.
+fn put_blob(bytes: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> usize {
     // Nearly all blobs are shorter than 128 bytes: leave one byte, and make room if it was not
     // enough.
     let start = bytes.len();
     bytes.push(0);
-    column::encode_fast(column, bytes);
+    put(bytes);
     let len = bytes.len() - start - 1;
     if len < 0x80 {
         if let Some(place) = bytes.get_mut(start) {
@@ -195,8 +354,7 @@ fn put_column(column: &[f64], bytes: &mut Vec<u8>) -> bool {
         let high = u8::try_from(len >> 7).unwrap_or(0);
         bytes.splice(start..=start, [low, high]);
     }
-    // A blob of a sample takes two bytes at least; that of no sample at all takes one.
-    len == 1
+    len
 }
 
 /// The first blob of `bytes`, and what follows it.

@@ -1,10 +1,11 @@
 //! Filling the head from the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use narthex_model::{Labels, Timestamp};
+use narthex_model::{Hashing, Labels, Timestamp};
 
+use crate::head::files::Stored;
 use crate::head::index::{Place, hash_labels};
 use crate::head::mini::{RowKey, Scratch};
 use crate::head::{Head, Layout};
@@ -19,12 +20,20 @@ pub(super) struct Recovery<'a> {
     ids: NextIds,
     ids_found: bool,
     scratch: Scratch,
+    /// What chunk files have of layouts that the log did not name yet.
+    chunks: HashMap<LayoutRef, Vec<Stored>, Hashing>,
+    /// Layouts whose first rows came from chunk files, with the last of these.
+    restored: HashMap<LayoutRef, RowSeq, Hashing>,
     /// Rows that came back behind later ones of their layout, by layout and time.
     late: BTreeMap<(LayoutRef, Timestamp), RowBuf>,
 }
 
 impl<'a> Recovery<'a> {
-    pub(super) fn new(head: &'a Head, sealed_until: Timestamp) -> Self {
+    pub(super) fn new(
+        head: &'a Head,
+        sealed_until: Timestamp,
+        chunks: HashMap<LayoutRef, Vec<Stored>, Hashing>,
+    ) -> Self {
         let ids = NextIds { series: 1, source: 1, layout: 1 };
         Self {
             head,
@@ -32,6 +41,8 @@ impl<'a> Recovery<'a> {
             ids,
             ids_found: false,
             scratch: Scratch::default(),
+            chunks,
+            restored: HashMap::default(),
             late: BTreeMap::new(),
         }
     }
@@ -63,6 +74,10 @@ impl Recovery<'_> {
             let copy = *copies.entry(name).or_insert_with(|| {
                 let copy = LayoutRef(self.ids.layout);
                 self.layout(copy, layout.source);
+                // The log does not know it by this name.
+                if let Some(copy) = self.head.layout(copy) {
+                    copy.keep_in_memory();
+                }
                 self.columns(copy, &layout.columns());
                 copy
             });
@@ -94,11 +109,18 @@ impl Replay for Recovery<'_> {
     fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
         self.ids.layout = self.ids.layout.max(layout.0.saturating_add(1));
         self.ids.source = self.ids.source.max(source.0.saturating_add(1));
-        let mut layouts = self.head.layouts.write();
-        if layouts.get(layout.0).is_none() {
-            let fresh = Layout::new(layout, source, self.head.window_ms);
-            layouts.insert(layout.0, Arc::new(fresh));
+        if self.head.layout(layout).is_some() {
+            return;
         }
+        let fresh = Layout::new(layout, source, self.head.window_ms);
+        for Stored { chunk, rows_before } in self.chunks.remove(&layout).unwrap_or_default() {
+            let last = chunk.last_key();
+            if last.at >= self.sealed_until && fresh.restore(chunk, rows_before) {
+                self.restored.insert(layout, last.seq);
+                self.head.raise_max_time(last.at);
+            }
+        }
+        self.head.layouts.write().insert(layout.0, Arc::new(fresh));
     }
 
     fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
@@ -122,6 +144,10 @@ impl Replay for Recovery<'_> {
         if let Some(layout) = self.head.layout(layout) {
             layout.drop_rows(&mut self.scratch);
         }
+    }
+
+    fn wants_row(&self, layout: LayoutRef, seq: RowSeq) -> bool {
+        self.restored.get(&layout).is_none_or(|&last| seq > last)
     }
 
     fn row(&mut self, row: &RowBuf) {

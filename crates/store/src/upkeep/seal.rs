@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use narthex_model::{Hashing, TimeRange, Timestamp, is_absent};
+use narthex_model::{ABSENT, Hashing, TimeRange, Timestamp, is_absent};
 
 use super::{Chores, Upkeep, add};
 use crate::block::{self, Block, ChunkHead, Finish};
-use crate::codec::Decoder;
+use crate::codec::{Decoder, NoPeers};
 use crate::head::Layout;
 use crate::head::layout::SealPart;
 use crate::head::mini::{Mini, Scratch};
@@ -161,13 +161,26 @@ impl Sealer<'_> {
         let mut values = Vec::with_capacity(times.len());
         for (column, &series) in columns.iter().enumerate() {
             values.clear();
-            for mini in minis {
-                mini.column(column, &mut self.decoder, &mut values)
-                    .map_err(|damaged| Error::corrupt("memory", 0, "a column", damaged.0))?;
+            if let Some(blob) = Mini::common(minis.iter().map(|mini| &**mini), column) {
+                let rows = times.len();
+                self.decoder.decode(blob, rows, 0, &NoPeers, &mut values).unwrap_or_default();
             }
-            if values.iter().any(|&value| !is_absent(value)) && self.named.insert(series) {
-                let labels = self.store.labels(series).unwrap_or_default();
-                self.writer.add_series(series, &labels);
+            let read = if values.is_empty() { minis } else { &[] };
+            for mini in read {
+                if let Err(damaged) = mini.column(column, &mut self.decoder, &mut values) {
+                    // The other columns must not suffer; at the next start the log has it.
+                    tracing::warn!(error = damaged.0, %series, "rows of a series are lost");
+                    values.resize(values.len() + mini.rows(), ABSENT);
+                }
+            }
+            if values.iter().any(|&value| !is_absent(value)) && !self.named.contains(&series) {
+                if let Some(labels) = self.store.labels(series) {
+                    self.writer.add_series(series, &labels);
+                    self.named.insert(series);
+                } else {
+                    // The power took both copies of its labels: nobody can ask for it.
+                    values.fill(ABSENT);
+                }
             }
             self.writer.column(&values)?;
         }

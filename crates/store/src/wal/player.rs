@@ -32,6 +32,10 @@ pub(crate) trait Replay {
     fn row(&mut self, row: &RowBuf);
     /// A row that was written again, behind rows that came after it. It may have been told before.
     fn late_row(&mut self, _row: &RowBuf) {}
+    /// Whether a row is of use. One that is not may be left out, or told all the same.
+    fn wants_row(&self, _layout: LayoutRef, _seq: RowSeq) -> bool {
+        true
+    }
     /// Whether rows are to tell what changed since the row before; it costs to find out. Always
     /// the same answer.
     fn wants_changes(&self) -> bool {
@@ -127,8 +131,7 @@ impl Player {
             Kind::Columns => self.play_columns(fields, replay),
             Kind::Drop => self.play_drop(fields, replay),
             Kind::Row => {
-                let changes = replay.is_none_or(|replay| replay.wants_changes());
-                let played = self.play_row(found, fields, changes, row);
+                let played = self.play_row(found, fields, replay.as_deref(), row);
                 return played.unwrap_or(Played::Malformed);
             }
             Kind::Filler => Some(()),
@@ -191,7 +194,7 @@ impl Player {
         &mut self,
         found: Found,
         mut fields: Fields<'_>,
-        changes: bool,
+        replay: Option<&dyn Replay>,
         row: &mut RowBuf,
     ) -> Option<Played> {
         let head = self.head?;
@@ -206,11 +209,19 @@ impl Player {
         let width = fields.varint_u32()?;
         let layout = self.layouts.get_mut(&row.layout).filter(|it| width <= it.columns)?;
         let (ordinal, width) = (found.ordinal, width as usize);
-        layout.decoder.decode(&mut fields, against, ordinal, width, changes, row)?;
+        let wanted = replay.is_none_or(|replay| replay.wants_row(row.layout, row.seq));
+        // Later rows lean on a base, wanted or not.
+        if wanted || !matches!(against, Against::Base(_)) {
+            let changes = replay.is_none_or(|replay| replay.wants_changes());
+            layout.decoder.decode(&mut fields, against, ordinal, width, changes, row)?;
+        }
         let expected = self.expected.unwrap_or(row.seq);
         self.lost += row.seq.0.saturating_sub(expected.0);
         self.expected = Some(expected.max(row.seq.next()));
         self.last_at = row.at;
+        if !wanted {
+            return Some(Played::Other);
+        }
         Some(if row.seq < expected { Played::Late } else { Played::Row })
     }
 }

@@ -13,7 +13,12 @@ use narthex_store::{
 pub(crate) const WINDOW_MS: i64 = 10_000;
 
 pub(crate) fn options() -> Options {
-    Options { window_ms: WINDOW_MS, wal_segment_bytes_max: 3_000, ..Options::default() }
+    Options {
+        window_ms: WINDOW_MS,
+        wal_segment_bytes_max: 3_000,
+        chunk_file_bytes_min: 200,
+        ..Options::default()
+    }
 }
 
 /// A small random number generator, so that a seed tells all.
