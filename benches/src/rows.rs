@@ -26,7 +26,8 @@ impl Rows {
     /// # Errors
     /// When the recording cannot be read.
     pub fn recorded(path: &Path) -> Result<Self> {
-        let frames = recording::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let frames =
+            recording::read(path).with_context(|| format!("reading {}", path.display()))?;
         let mut stencil = Stencil::new(Format::Text, Limits::default());
         let mut rows = Vec::with_capacity(frames.len());
         for frame in &frames {

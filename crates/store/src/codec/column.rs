@@ -63,9 +63,8 @@ impl Peers for NoPeers {
 
 /// Whether a blob says the same of all rows, so that it stands for any number of them.
 pub(crate) fn is_constant(blob: &[u8]) -> bool {
-    blob.first().is_some_and(|&head| match kind::split(head) {
-        (kind::CONST, _) | (kind::HOLES, kind::NONE_PRESENT) => true,
-        _ => false,
+    blob.first().is_some_and(|&head| {
+        matches!(kind::split(head), (kind::CONST, _) | (kind::HOLES, kind::NONE_PRESENT))
     })
 }
 

@@ -9,7 +9,7 @@ use super::wire::put_signed;
 use super::{holes, special, to_ordered};
 
 /// The most rows that [`encode`] takes.
-pub(super) const ROWS_MAX: usize = 128;
+pub(super) const ROWS_MAX: usize = 64;
 /// So few rows make do with less room on the stack, which takes time to clear.
 const FEW_ROWS: usize = 32;
 

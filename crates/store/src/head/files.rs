@@ -81,7 +81,7 @@ impl ChunkFile {
     ) -> Result<(), Error> {
         let damaged = |what: &str| Error::corrupt("memory", 0, "a column", what);
         let minis = due.minis.iter().map(|mini| &**mini);
-        let columns = Mini::join(minis.clone(), scratch).map_err(|error| damaged(error.0))?;
+        let columns = Mini::join(&minis, scratch).map_err(|error| damaged(error.0))?;
         let first = minis.clone().next().ok_or_else(|| damaged("no rows"))?.first_key();
         let rows: usize = minis.map(Mini::rows).sum();
         let offset = self.len();

@@ -310,9 +310,10 @@ impl Layout {
             return;
         };
         let first = due.minis.first();
-        let at = window.minis.iter().position(|mini| {
-            first.is_some_and(|first| Arc::ptr_eq(mini, first))
-        });
+        let at = window
+            .minis
+            .iter()
+            .position(|mini| first.is_some_and(|first| Arc::ptr_eq(mini, first)));
         if let Some(at) = at {
             window.minis.splice(at..at + due.minis.len(), [Arc::new(chunk)]);
         }

@@ -12,7 +12,7 @@ use crate::fs::FileView;
 pub(crate) const ROWS: usize = 16;
 
 /// The most rows of a chunk in a file. It is encoded from the mini chunks it takes the place of.
-pub(crate) const FILE_ROWS: usize = 128;
+pub(crate) const FILE_ROWS: usize = 64;
 
 /// Columns under one entry of the table of groups.
 pub(super) const GROUP: usize = 16;
@@ -110,7 +110,7 @@ impl Mini {
     /// Puts the tables and blobs of a chunk that holds the rows of all `minis` into `scratch`;
     /// gives its number of columns. Columns that cannot be read are an error.
     pub(super) fn join<'a>(
-        minis: impl Iterator<Item = &'a Self> + Clone,
+        minis: &(impl Iterator<Item = &'a Self> + Clone),
         scratch: &mut Scratch,
     ) -> Result<usize, Damaged> {
         let Some(first) = minis.clone().next().map(Self::first_key) else { return Ok(0) };
@@ -185,9 +185,8 @@ impl Mini {
     /// Time and place of all rows.
     pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = RowKey> + ExactSizeIterator {
         let steps = self.bytes().get(..self.rows() * STEP_BYTES).unwrap_or(&[]);
-        steps.as_chunks::<STEP_BYTES>().0.iter().map(|&[a, b, c, d, e, f, g, h]| {
-            let at = u32::from_le_bytes([a, b, c, d]);
-            let seq = u32::from_le_bytes([e, f, g, h]);
+        steps.as_chunks::<STEP_BYTES>().0.iter().map(|step| {
+            let (at, seq) = halves(*step);
             RowKey {
                 // No time is within 2^32 ms of the end of time but by a clock gone mad.
                 at: self.first.at.plus_millis(i64::from(at)),
@@ -248,9 +247,8 @@ impl Mini {
         let (table, blobs) =
             self.bytes().split_at_checked(Self::table_bytes(self.rows(), self.columns()))?;
         let at = self.rows() * STEP_BYTES + group * GROUP_BYTES;
-        let &[a, b, c, d, e, f, g, h] = table.get(at..)?.first_chunk::<GROUP_BYTES>()?;
-        let start = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
-        Some((blobs.get(start..)?, u32::from_le_bytes([e, f, g, h])))
+        let (start, sum) = halves(*table.get(at..)?.first_chunk()?);
+        Some((blobs.get(usize::try_from(start).ok()?..)?, sum))
     }
 
     /// The bytes of a group of columns alone, and its entry's checksum.
@@ -282,6 +280,13 @@ impl Mini {
             }
         }
     }
+}
+
+/// The two numbers of an entry.
+fn halves(bytes: [u8; 8]) -> (u32, u32) {
+    let both = u64::from_le_bytes(bytes);
+    let low = u32::try_from(both & u64::from(u32::MAX));
+    (low.unwrap_or(0), u32::try_from(both >> 32).unwrap_or(0))
 }
 
 /// Begins a table with the rows `keys`.

@@ -212,7 +212,7 @@ impl Player {
         let wanted = replay.is_none_or(|replay| replay.wants_row(row.layout, row.seq));
         // Later rows lean on a base, wanted or not.
         if wanted || !matches!(against, Against::Base(_)) {
-            let changes = replay.is_none_or(|replay| replay.wants_changes());
+            let changes = replay.is_none_or(Replay::wants_changes);
             layout.decoder.decode(&mut fields, against, ordinal, width, changes, row)?;
         }
         let expected = self.expected.unwrap_or(row.seq);
