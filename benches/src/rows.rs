@@ -168,11 +168,11 @@ impl SavedRows {
     /// When it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path)?;
-        let mut numbers = [0; 8];
-        file.read_exact_at(&mut numbers, 0)?;
-        let [a, b, c, d, e, f, g, h] = numbers;
-        let width = u32::from_le_bytes([a, b, c, d]) as usize;
-        let count = u32::from_le_bytes([e, f, g, h]) as usize;
+        let (mut width, mut count) = ([0; 4], [0; 4]);
+        file.read_exact_at(&mut width, 0)?;
+        file.read_exact_at(&mut count, 4)?;
+        let (width, count) =
+            (u32::from_le_bytes(width) as usize, u32::from_le_bytes(count) as usize);
         Ok(Self { file, width, count })
     }
 

@@ -72,14 +72,15 @@ fn files(fs: &SimFs) -> Vec<String> {
 fn rows_come_back_from_files_and_log() {
     let fs = SimFs::new(1);
     fill(&fs);
-    assert_eq!(files(&fs).len(), 2);
+    let count = files(&fs).len();
+    assert!(count > 1);
     let killed = fs.kill();
     let (store, writer) = open(&killed);
     check(&store, "after a restart");
     // What ended with the process goes to a file as well.
     store.sync().unwrap();
     store.upkeep().unwrap();
-    assert_eq!(files(&killed).len(), 3);
+    assert_eq!(files(&killed).len(), count + 1);
     check(&store, "with all rows in files");
     drop((store, writer));
     check(&open(&killed.kill()).0, "after another restart");
@@ -111,6 +112,7 @@ fn a_full_disk_leaves_the_rows_in_memory() {
     let fs = SimFs::new(1);
     fill(&fs);
     let fs = fs.kill();
+    let count = files(&fs).len();
     let (store, _writer) = open(&fs);
     store.sync().unwrap();
     fs.limit_space(Some(fs.used()));
@@ -119,7 +121,7 @@ fn a_full_disk_leaves_the_rows_in_memory() {
     fs.limit_space(None);
     store.upkeep().unwrap();
     check(&store, "with room again");
-    assert_eq!(files(&fs).len(), 3);
+    assert_eq!(files(&fs).len(), count + 1);
 }
 
 #[test]
