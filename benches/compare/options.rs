@@ -56,13 +56,13 @@ impl Options {
         for name in &self.names {
             let product = ALL.into_iter().find(|product| product.name == name);
             let mut product = product.ok_or_else(|| anyhow!("unknown product {name}"))?;
-            let program = match product.name {
+            let program = match product.program {
                 "narthex" => self.narthex.is_file().then(|| self.narthex.clone()),
                 _ => peers::find(product.program),
             };
             match program {
                 Some(program) => product.path_on_disk = program,
-                None if product.name == "narthex" => {
+                None if product.program == "narthex" => {
                     return Err(anyhow!(
                         "{} is not there: cargo build --release first",
                         self.narthex.display()

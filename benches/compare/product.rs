@@ -20,6 +20,8 @@ pub(crate) struct Product {
     pub(crate) program: &'static str,
     pub(crate) path_on_disk: PathBuf,
     flags: Flags,
+    /// Whether it is given a receiver.
+    forwards: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,17 +31,26 @@ enum Flags {
     VmAgent,
 }
 
-/// Everything that can be compared. VictoriaMetrics scrapes and stores but does not forward.
-pub(crate) const ALL: [Product; 4] = [
+/// Everything that can be compared. VictoriaMetrics scrapes and stores but does not forward;
+/// `-alone` is a product without remote write, so that the difference is what that costs.
+pub(crate) const ALL: [Product; 6] = [
     Product::new("narthex", "narthex", Flags::Prometheus),
+    Product::new("narthex-alone", "narthex", Flags::Prometheus).alone(),
     Product::new("prometheus", "prometheus", Flags::Prometheus),
+    Product::new("prometheus-alone", "prometheus", Flags::Prometheus).alone(),
     Product::new("victoriametrics", "victoria-metrics", Flags::VictoriaMetrics),
     Product::new("vmagent", "vmagent", Flags::VmAgent),
 ];
 
 impl Product {
     const fn new(name: &'static str, program: &'static str, flags: Flags) -> Self {
-        Self { name, program, path_on_disk: PathBuf::new(), flags }
+        let forwards = !matches!(flags, Flags::VictoriaMetrics);
+        Self { name, program, path_on_disk: PathBuf::new(), flags, forwards }
+    }
+
+    const fn alone(mut self) -> Self {
+        self.forwards = false;
+        self
     }
 
     /// The receiver's path for what this product forwards.
@@ -59,7 +70,8 @@ impl Product {
         crate::fresh_folder(&folder)?;
         let url = format!("http://{receiver}{}", self.path());
         let config = folder.join("prometheus.yml");
-        let forward = matches!(self.flags, Flags::Prometheus).then_some(url.as_str());
+        let in_file = self.forwards && matches!(self.flags, Flags::Prometheus);
+        let forward = in_file.then_some(url.as_str());
         std::fs::write(&config, config_text(options, fleet, forward))?;
         let (config, data) = (config.display(), folder.join("data"));
         let data = data.display();

@@ -73,8 +73,14 @@ pub(crate) fn print(rows: &[Figures], options: &Options) {
             row.lost_samples,
         );
     }
+    for alone in rows {
+        let Some(name) = alone.name.strip_suffix("-alone") else { continue };
+        let Some(with) = rows.iter().find(|row| row.name == name) else { continue };
+        let more = with.cpu_per_million() - alone.cpu_per_million();
+        println!("{name}: remote write costs {more:.4} CPU s per million samples");
+    }
     let Some(own) = rows.iter().find(|row| row.name == "narthex") else { return };
-    for row in rows.iter().filter(|row| row.name != "narthex") {
+    for row in rows.iter().filter(|row| !row.name.starts_with("narthex")) {
         println!(
             "narthex : {:<16} CPU 1/{:.1}, RSS peak 1/{:.1}, anonymous 1/{:.1}",
             row.name,

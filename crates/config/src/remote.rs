@@ -32,8 +32,11 @@ section! {
         send_native_histograms: bool,
         /// Accepted; connections go to the first address that answers.
         round_robin_dns: bool,
-        /// `prometheus.WriteRequest`, or another that is accepted and not spoken.
+        /// `prometheus.WriteRequest`, or that of remote write 2.0.
         protobuf_message: String = WRITE_REQUEST_V1.to_owned(),
+        /// Not in Prometheus: `series` (each series in order) or `live_first` (new samples go ahead
+        /// of older ones that wait, for a receiver that takes any order).
+        send_order: String,
         /// How the receiver is spoken to.
         http_client: HttpClient [inline] = HttpClient { enable_http2: false, ..HttpClient::default() },
         /// How samples are batched and sent again.
@@ -50,6 +53,11 @@ pub const WRITE_REQUEST_V1: &str = "prometheus.WriteRequest";
 /// The message of remote write 2.0.
 pub const WRITE_REQUEST_V2: &str = "io.prometheus.write.v2.Request";
 
+/// A `send_order`: each series in order, as if none was given.
+pub const SEND_ORDER_SERIES: &str = "series";
+/// A `send_order`: what is new goes ahead of what waits.
+pub const SEND_ORDER_LIVE_FIRST: &str = "live_first";
+
 section! {
     /// `queue_config`.
     pub struct QueueConfig as "config.QueueConfig", check check_queue {
@@ -59,15 +67,16 @@ section! {
         max_shards: u64 = 50,
         /// Fewest requests at a time.
         min_shards: u64 = 1,
-        /// Most samples of one request.
-        max_samples_per_send: u64 = 2000,
+        /// Most samples of one request. Prometheus' default is 2000; here a request of many samples
+        /// costs hardly more than one of few.
+        max_samples_per_send: u64 = 20_000,
         /// Longest time that a sample waits for others to be sent with.
         batch_send_deadline: Duration = Duration::from_secs(5),
         /// First pause before a request is sent again; it doubles each time.
         min_backoff: Duration = Duration::from_millis(30),
         /// Longest pause.
         max_backoff: Duration = Duration::from_secs(5),
-        /// Whether 429 is a reason to send again.
+        /// Accepted; what is refused with 429 is always sent again.
         retry_on_http_429: bool,
         /// Samples older than this are not sent; zero: all are.
         sample_age_limit: Duration,
@@ -145,6 +154,13 @@ fn check_write(config: &mut RemoteWrite, node: &Node, cx: &mut Context<'_>) {
             config.protobuf_message
         );
         cx.report_key(node, "protobuf_message", message);
+    }
+    if !matches!(config.send_order.as_str(), "" | SEND_ORDER_SERIES | SEND_ORDER_LIVE_FIRST) {
+        let message = format!(
+            "unknown send order {}, supported: {SEND_ORDER_SERIES}, {SEND_ORDER_LIVE_FIRST}",
+            config.send_order
+        );
+        cx.report_key(node, "send_order", message);
     }
     if config.remote_timeout.is_zero() {
         cx.report_key(node, "remote_timeout", "expected a duration greater than 0");

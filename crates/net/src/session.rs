@@ -97,6 +97,9 @@ pub struct Session {
     /// The compressed body, while it is read.
     wire: Vec<u8>,
     reading_body: bool,
+    /// The status of an answer whose body is being read.
+    status: Option<StatusCode>,
+    resent: bool,
 }
 
 /// Whom a connection reaches.
@@ -133,7 +136,21 @@ impl Session {
             out: Vec::new(),
             wire: Vec::new(),
             reading_body: false,
+            status: None,
+            resent: false,
         }
+    }
+
+    /// Whether the last [`Session::send`] has sent its request twice, for a kept-alive connection
+    /// was closed without an answer: the first may have been received.
+    pub fn has_resent(&self) -> bool {
+        self.resent
+    }
+
+    /// After [`Session::send`] failed: the status of the answer, if only its body could not be
+    /// read, was too large, or came too late.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
     }
 
     /// The address that requests go to.
@@ -152,6 +169,8 @@ impl Session {
     pub async fn send(&mut self, request: &Request<'_>, body: &mut Vec<u8>) -> Result<Head, Error> {
         body.clear();
         self.reading_body = false;
+        self.status = None;
+        self.resent = false;
         let result = match tokio::time::timeout(request.timeout, self.follow(request, body)).await {
             Ok(result) => result,
             Err(_) if self.reading_body => Err(Error::Body(Failure::Deadline)),
@@ -203,6 +222,7 @@ impl Session {
         body: &mut Vec<u8>,
     ) -> Result<Head, Error> {
         self.reading_body = true;
+        self.status = Some(raw.status);
         let (wire_bytes, reusable) = conn.read_body(&raw, body, request.body_bytes_max).await?;
         if reusable {
             self.keep(origin, conn);
@@ -251,7 +271,7 @@ impl Session {
             };
             match conn.ask(&self.out, sent, hop.method == Method::HEAD, body).await {
                 Ok(head) => return Ok((conn, head)),
-                Err(NoHead { silent: true, .. }) if conn.used => {}
+                Err(NoHead { silent: true, .. }) if conn.used => self.resent = true,
                 Err(no_head) => return Err(failed(&hop.method, &hop.url, no_head.failure)),
             }
         }

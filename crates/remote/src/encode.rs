@@ -59,7 +59,20 @@ pub(crate) fn varint_len(value: usize) -> usize {
     (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+/// Reads a varint that is a length; made for what was written here.
+pub(crate) fn take_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0;
+    for (index, &byte) in bytes.iter().enumerate().take(VARINT_BYTES_MAX) {
+        value |= usize::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;
+        if byte & 0x80 == 0 {
+            return Some((value, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
+/// Appends a field that has a length.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.push(tag);
     put_varint(out, bytes.len());
     out.extend_from_slice(bytes);
@@ -95,9 +108,9 @@ pub(crate) fn value_offset_from_end(at: &TimeBytes) -> usize {
     8 + 1 + at.len()
 }
 
-/// Appends one entry of `WriteRequest.metadata`.
-pub(crate) fn put_metadata(out: &mut Vec<u8>, family: &str, metadata: &Metadata) {
-    let kind: u8 = match metadata.kind {
+/// The number of a kind, the same in both versions of the protocol.
+pub(crate) fn kind_number(kind: MetricKind) -> u8 {
+    match kind {
         MetricKind::Unknown => 0,
         MetricKind::Counter => 1,
         MetricKind::Gauge => 2,
@@ -106,7 +119,12 @@ pub(crate) fn put_metadata(out: &mut Vec<u8>, family: &str, metadata: &Metadata)
         MetricKind::Summary => 5,
         MetricKind::Info => 6,
         MetricKind::StateSet => 7,
-    };
+    }
+}
+
+/// Appends one entry of `WriteRequest.metadata`.
+pub(crate) fn put_metadata(out: &mut Vec<u8>, family: &str, metadata: &Metadata) {
+    let kind = kind_number(metadata.kind);
     let mut entry = Vec::with_capacity(family.len() + metadata.help.len() + 16);
     entry.extend_from_slice(&[0x08, kind]);
     put_bytes(&mut entry, 0x12, family.as_bytes());

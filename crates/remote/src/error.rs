@@ -21,6 +21,15 @@ pub enum Error {
         /// The header's name.
         header: String,
     },
+    /// There is no such queue.
+    #[error("remote write {name:?}: no such receiver")]
+    UnknownQueue {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// Rows cannot be read.
+    #[error("remote write: {0}")]
+    Store(#[from] narthex_store::Error),
     /// There is no address.
     #[error("remote write {name:?}: no url")]
     NoUrl {

@@ -1,9 +1,13 @@
 //! A layout as it is sent: its columns' labels encoded once, in segments.
 
+use std::sync::Arc;
+
 use narthex_model::{Labels, LabelsBuilder, is_absent, relabel};
-use narthex_store::{LayoutRef, SeriesRef, Store};
+use narthex_store::{LayoutRef, RowReader, SeriesRef};
 
 use crate::encode::{TimeBytes, put_labels, put_series, value_offset_from_end};
+use crate::metadata::Families;
+use crate::symbols::Symbols;
 use crate::template::{Template, TemplateMaker};
 
 /// Most columns of a segment: one bit each in a mask.
@@ -27,10 +31,27 @@ pub(crate) struct Prepare {
     pub(crate) rules: Vec<relabel::Rule>,
 }
 
+/// Knows the columns of layouts and the labels of series.
+pub(crate) trait Lookup {
+    /// The columns that a layout has so far.
+    fn columns(&self, layout: LayoutRef) -> Option<Arc<[SeriesRef]>>;
+    /// The labels of a series; at least of those that have a sample in the row at hand.
+    fn labels(&mut self, series: SeriesRef) -> Option<Labels>;
+}
+
+impl Lookup for RowReader {
+    fn columns(&self, layout: LayoutRef) -> Option<Arc<[SeriesRef]>> {
+        RowReader::columns(self, layout)
+    }
+
+    fn labels(&mut self, series: SeriesRef) -> Option<Labels> {
+        RowReader::labels(self, series)
+    }
+}
+
 /// Where labels come from.
-#[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
-    pub(crate) store: &'a Store,
+    pub(crate) rows: &'a mut dyn Lookup,
     pub(crate) prepare: &'a Prepare,
 }
 
@@ -58,6 +79,10 @@ pub(crate) struct Segment {
     kept: u64,
     /// The columns whose series the store does not know any more.
     unknown: u64,
+    /// The columns that are parts of histograms.
+    parts: u64,
+    /// The columns that are sent in a request of their own, for the receiver refused them.
+    suspects: u64,
     /// The label blocks of the kept columns; given up for the template, and made again.
     blocks: Option<Blocks>,
     template: Option<Template>,
@@ -75,11 +100,23 @@ struct Blocks {
     ends: Vec<usize>,
 }
 
+/// What is known of a column.
+#[derive(Clone, Copy, Debug)]
+enum Known<'a> {
+    Nothing,
+    /// Relabelling drops it.
+    Dropped,
+    /// It is sent with this block.
+    Sent(&'a [u8]),
+}
+
 /// What a row holds for a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Share {
     /// The columns to send.
     pub(crate) mask: u64,
+    /// The columns to send apart.
+    pub(crate) apart: u64,
     /// Samples that relabelling drops.
     pub(crate) dropped: u32,
     /// Samples of series that the store does not know any more.
@@ -94,6 +131,9 @@ pub(crate) struct Encoder {
     snap: snap::raw::Encoder,
     maker: TemplateMaker,
     builder: LabelsBuilder,
+    /// Protocol 2.0, if that is spoken.
+    pub(crate) symbols: Option<Symbols>,
+    pub(crate) families: Arc<Families>,
 }
 
 impl Default for Encoder {
@@ -105,6 +145,8 @@ impl Default for Encoder {
             snap: snap::raw::Encoder::new(),
             maker: TemplateMaker::default(),
             builder: LabelsBuilder::default(),
+            symbols: None,
+            families: Arc::default(),
         }
     }
 }
@@ -139,13 +181,13 @@ impl Outline {
         layout: LayoutRef,
         columns: usize,
         segment_columns_max: usize,
-        source: Source<'_>,
+        source: &mut Source<'_>,
         encoder: &mut Encoder,
     ) {
         if self.columns >= columns {
             return;
         }
-        let series = source.store.layout(layout);
+        let series = source.rows.columns(layout);
         let series = series.as_deref().unwrap_or_default();
         // A segment with room is made anew with the new columns.
         let last = self.segments.pop_if(|last| last.len < segment_columns_max);
@@ -154,7 +196,7 @@ impl Outline {
             let len = segment_columns_max.min(SEGMENT_COLUMNS_MAX).min(columns - start);
             let end = (start + len).min(series.len());
             let of_segment = series.get(start..end).unwrap_or_default();
-            let segment = Segment::new(start, len, of_segment, source, encoder);
+            let segment = Segment::new(start, len, of_segment, None, source, encoder);
             start += segment.len;
             self.segments.push(segment);
         }
@@ -169,27 +211,36 @@ impl Outline {
 
 impl Segment {
     /// The segment of `len` columns from `start` on, or of fewer when their labels are long.
-    /// Columns beyond `series` are unknown.
+    /// Columns beyond `series` are unknown, and so are those whose labels neither `source` nor
+    /// the segment `before` knows.
     fn new(
         start: usize,
         len: usize,
         series: &[SeriesRef],
-        source: Source<'_>,
+        before: Option<&Self>,
+        source: &mut Source<'_>,
         encoder: &mut Encoder,
     ) -> Self {
         let mut segment = Self { start, steady_needed: STEADY_ROWS_MIN, ..Self::default() };
         let mut blocks = Blocks::default();
         for column in 0..len {
-            let labels = series.get(column).and_then(|&series| source.store.labels(series));
+            let labels = series.get(column).and_then(|&series| source.rows.labels(series));
             match labels {
-                None => segment.unknown |= 1 << column,
                 // The parts of histograms are no series for a receiver.
-                Some(labels) if labels.part().is_some() => {}
+                Some(labels) if labels.part().is_some() => segment.parts |= 1 << column,
                 Some(labels) if source.prepare.apply(&labels, &mut encoder.builder) => {
-                    put_labels(&mut blocks.bytes, &encoder.builder);
+                    encoder.put_block(&mut blocks.bytes);
                     segment.kept |= 1 << column;
                 }
                 Some(_) => {}
+                None => match before.map(|before| before.known(column)) {
+                    Some(Known::Sent(block)) => {
+                        blocks.bytes.extend_from_slice(block);
+                        segment.kept |= 1 << column;
+                    }
+                    Some(Known::Dropped) => {}
+                    Some(Known::Nothing) | None => segment.unknown |= 1 << column,
+                },
             }
             blocks.ends.push(blocks.bytes.len());
             segment.len += 1;
@@ -201,30 +252,66 @@ impl Segment {
         segment
     }
 
+    fn known(&self, column: usize) -> Known<'_> {
+        let bit = u32::try_from(column).ok().and_then(|column| 1u64.checked_shl(column));
+        let bit = bit.filter(|bit| column < self.len && self.unknown & bit == 0).unwrap_or(0);
+        if bit != 0 && self.kept & bit == 0 {
+            return Known::Dropped;
+        }
+        let block = self.blocks.as_ref().filter(|_| bit != 0);
+        block.and_then(|blocks| blocks.get(column)).map_or(Known::Nothing, Known::Sent)
+    }
+
+    /// The column that the segment begins with.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Whether `column` of the layout is in this segment.
+    pub(crate) fn has(&self, column: usize) -> bool {
+        (self.start..self.start + self.len).contains(&column)
+    }
+
+    /// Has `column` of the layout sent in a request of its own from now on, or not any more.
+    pub(crate) fn suspect(&mut self, column: usize, yes: bool) {
+        let bit = column.checked_sub(self.start).filter(|&bit| bit < self.len);
+        let bit = bit.map_or(0, |bit| 1u64 << bit);
+        self.suspects = if yes { self.suspects | bit } else { self.suspects & !bit };
+    }
+
     /// What the row `values` holds for this segment.
     pub(crate) fn share(&self, values: &[f64]) -> Share {
         let mut present = 0u64;
         for (column, &value) in self.slice(values).iter().enumerate() {
             present |= u64::from(!is_absent(value)) << column;
         }
-        let dropped = present & !self.kept & !self.unknown;
+        if present == self.kept && self.suspects == 0 {
+            return Share { mask: present, ..Share::default() };
+        }
+        let dropped = present & !self.kept & !self.unknown & !self.parts;
         Share {
-            mask: present & self.kept,
+            mask: present & self.kept & !self.suspects,
+            apart: present & self.kept & self.suspects,
             dropped: dropped.count_ones(),
             unknown: (present & self.unknown).count_ones(),
         }
     }
 
-    /// Appends the samples in `mask` (not none) to `out` as snappy elements; returns how
+    /// Appends the samples in `mask` (not none) to `out`, and new texts to `symbols`; returns how
     /// many samples they are, and the length of what they stand for.
     pub(crate) fn put(
         &mut self,
         row: &Passing<'_>,
         mask: u64,
-        source: Source<'_>,
+        source: &mut Source<'_>,
         encoder: &mut Encoder,
-        out: &mut Vec<u8>,
+        (out, symbols): (&mut Vec<u8>, &mut Vec<u8>),
     ) -> (usize, usize) {
+        if encoder.symbols.is_some() {
+            let start = out.len();
+            let samples = self.put_messages(row, mask, source, encoder, (&mut *out, symbols));
+            return (samples, out.len() - start);
+        }
         if mask == self.mask {
             self.steady = self.steady.saturating_add(1);
         } else {
@@ -236,7 +323,7 @@ impl Segment {
         }
         self.template.take_if(|template| !template.fits(&row.at));
         if self.template.is_none() {
-            self.write_raw(row, source, encoder);
+            self.mask = self.write_raw(row, mask, source, encoder);
             if self.steady < self.steady_needed {
                 return (encoder.values.len(), encoder.compress(out));
             }
@@ -257,34 +344,97 @@ impl Segment {
         (mask.count_ones() as usize, template.raw_len())
     }
 
-    /// Encodes the samples in `self.mask` into `encoder.raw`.
-    fn write_raw(&mut self, row: &Passing<'_>, source: Source<'_>, encoder: &mut Encoder) {
-        if self.blocks.is_none() {
-            let series = source.store.layout(row.layout);
-            let series =
-                series.as_deref().and_then(|all| all.get(self.start..self.start + self.len));
-            let made = Self::new(self.start, self.len, series.unwrap_or_default(), source, encoder);
-            // The same series and rules give the same labels, but for those forgotten since.
-            self.blocks = made.blocks;
-            self.kept = made.kept;
-            self.unknown = made.unknown;
-            self.mask &= made.kept;
+    /// Appends the samples in `mask`, as [`Segment::put`] does, but without a thought of rows to
+    /// come.
+    pub(crate) fn put_once(
+        &mut self,
+        row: &Passing<'_>,
+        mask: u64,
+        source: &mut Source<'_>,
+        encoder: &mut Encoder,
+        (out, symbols): (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> (usize, usize) {
+        if encoder.symbols.is_some() {
+            return self.put(row, mask, source, encoder, (out, symbols));
         }
-        let Some(blocks) = &self.blocks else { return };
+        self.write_raw(row, mask, source, encoder);
+        (encoder.values.len(), encoder.compress(out))
+    }
+
+    /// Encodes the samples in `mask` into `encoder.raw`; returns those that were there.
+    fn write_raw(
+        &mut self,
+        row: &Passing<'_>,
+        mask: u64,
+        source: &mut Source<'_>,
+        encoder: &mut Encoder,
+    ) -> u64 {
+        self.want_blocks(row, source, encoder);
+        // A series may have been forgotten since `mask` was made.
+        let mask = mask & self.kept;
         let values = self.slice(row.values);
         encoder.raw.clear();
         encoder.values.clear();
-        for column in columns(self.mask) {
-            let start = match column.checked_sub(1) {
-                Some(before) => blocks.ends.get(before).copied().unwrap_or(0),
-                None => 0,
-            };
-            let block = blocks.ends.get(column).and_then(|&end| blocks.bytes.get(start..end));
+        for column in columns(mask) {
+            let block = self.blocks.as_ref().and_then(|blocks| blocks.get(column));
             if let (Some(block), Some(&value)) = (block, values.get(column)) {
                 put_series(&mut encoder.raw, block, value, &row.at);
                 encoder.values.push(encoder.raw.len() - value_offset_from_end(&row.at));
             }
         }
+        mask
+    }
+
+    /// Appends the samples in `mask` as messages of protocol 2.0; returns how many they are.
+    fn put_messages(
+        &mut self,
+        row: &Passing<'_>,
+        mask: u64,
+        source: &mut Source<'_>,
+        encoder: &mut Encoder,
+        (out, texts): (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> usize {
+        self.want_blocks(row, source, encoder);
+        let Some(symbols) = &mut encoder.symbols else { return 0 };
+        symbols.begin(texts);
+        let values = self.slice(row.values);
+        let mut samples = 0;
+        for column in columns(mask & self.kept) {
+            let block = self.blocks.as_ref().and_then(|blocks| blocks.get(column));
+            if let (Some(block), Some(&value)) = (block, values.get(column)) {
+                symbols.put_series(block, value, &row.at, texts, out);
+                samples += 1;
+            }
+        }
+        samples
+    }
+
+    /// Makes the label blocks anew, if they were given up.
+    fn want_blocks(&mut self, row: &Passing<'_>, source: &mut Source<'_>, encoder: &mut Encoder) {
+        if self.blocks.is_none() {
+            self.learn(row.layout, source, encoder);
+        }
+    }
+
+    /// Asks again for the labels of all columns: those of some may have become known.
+    pub(crate) fn learn(
+        &mut self,
+        layout: LayoutRef,
+        source: &mut Source<'_>,
+        encoder: &mut Encoder,
+    ) {
+        let series = source.rows.columns(layout);
+        let series = series.as_deref().and_then(|all| all.get(self.start..self.start + self.len));
+        let series = series.unwrap_or_default();
+        let made = Self::new(self.start, self.len, series, Some(self), source, encoder);
+        // What was a template may lack a column now, or have it dropped.
+        if made.kept != self.kept {
+            self.template = None;
+        }
+        self.blocks = made.blocks;
+        self.kept = made.kept;
+        self.unknown = made.unknown;
+        self.parts |= made.parts;
     }
 
     fn slice<'a>(&self, values: &'a [f64]) -> &'a [f64] {
@@ -297,7 +447,27 @@ impl Segment {
     }
 }
 
+impl Blocks {
+    fn get(&self, column: usize) -> Option<&[u8]> {
+        let start = match column.checked_sub(1) {
+            Some(before) => self.ends.get(before).copied()?,
+            None => 0,
+        };
+        self.ends.get(column).and_then(|&end| self.bytes.get(start..end))
+    }
+}
+
 impl Encoder {
+    /// Appends what is kept of a series: the labels in `self.builder`.
+    fn put_block(&mut self, out: &mut Vec<u8>) {
+        let Some(symbols) = &mut self.symbols else {
+            put_labels(out, &self.builder);
+            return;
+        };
+        let name = self.builder.get("__name__").unwrap_or_default();
+        symbols.put_block(&self.builder, self.families.get(name), out);
+    }
+
     /// Appends `self.raw`, compressed, to `out`; returns its length before.
     fn compress(&mut self, out: &mut Vec<u8>) -> usize {
         self.compressed.resize(snap::raw::max_compress_len(self.raw.len()), 0);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use narthex_config::RemoteWrite;
-use narthex_model::{Clock, Labels};
+use narthex_model::{Clock, Labels, TimeRange};
 use narthex_net::Dial;
 use narthex_store::{RowSeq, Store};
 use parking_lot::Mutex;
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
+use crate::find;
+use crate::ledger::Offer;
 use crate::metadata::MetadataSource;
 use crate::queue::{Links, Queue};
 use crate::spec::Spec;
@@ -95,6 +97,7 @@ impl Manager {
                 let cursor = old.cursor.clone();
                 old.end(Arc::clone(&store), HANDOVER).await;
                 store.drop_cursor(&cursor);
+                store.drop_journal(&cursor);
             });
         }
         Ok(())
@@ -126,7 +129,7 @@ impl Manager {
             if let Some(old) = old {
                 old.end(store, HANDOVER).await;
             }
-            queue.run(start, stopped).await;
+            Box::pin(queue.run(start, stopped)).await;
         });
         let (section, external) = (section.clone(), external.clone());
         Running { section, external, cursor, fixed, counters, stop, task }
@@ -138,16 +141,38 @@ impl Manager {
         // A queue that waits for its receiver reads nothing: how far it is behind shows against
         // the newest row of the store.
         let newest = self.store.stats().head_range.map(|range| range.end);
+        let now = self.clock.now();
         let running = self.running.lock();
         let stats = running.iter().map(|queue| {
             let mut stats = queue.fixed.clone();
             queue.counters.fill(&mut stats);
-            let acked = queue.counters.acked_seq.load(Ordering::Relaxed);
             stats.highest = stats.highest.max(newest);
-            stats.rows_behind = last.0.saturating_sub(acked);
+            queue.counters.fill_backlog(&mut stats, last, now);
             stats
         });
         stats.collect()
+    }
+
+    /// Has the queue `name` offer the rows of `times` again, as far as the store has them; tells
+    /// how many places of rows are looked at. What the receiver refused of that time is forgotten,
+    /// and noted anew where it refuses it again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueue`], and [`Error::Store`] when rows cannot be read.
+    pub fn resend(&self, name: &str, times: TimeRange) -> Result<u64, Error> {
+        let counters = {
+            let running = self.running.lock();
+            let found = running.iter().find(|queue| queue.fixed.name == name);
+            let found = found.ok_or_else(|| Error::UnknownQueue { name: name.to_owned() })?;
+            Arc::clone(&found.counters)
+        };
+        // What was not sent yet comes anyway.
+        let sent = RowSeq(counters.place.load(Ordering::Relaxed));
+        let span = find::span(&self.store, times, sent)?;
+        if span.rows() > 0 {
+            counters.put_offer(Offer { span, times });
+        }
+        Ok(span.rows())
     }
 
     /// Ends all queues: each sends what the store has, until its first failure or until
@@ -177,7 +202,7 @@ impl Running {
         // Its end is what is waited for, not how it came to it.
         let _ = self.task.await;
         // What it could not save itself any more; a queue that never began has no place.
-        let place = RowSeq(self.counters.acked_seq.load(Ordering::Relaxed));
+        let place = RowSeq(self.counters.place.load(Ordering::Relaxed));
         if let Some(saved) = store.cursor(&self.cursor).filter(|&saved| saved < place) {
             let cursor = self.cursor;
             let saving = tokio::task::spawn_blocking(move || store.save_cursor(&cursor, place));

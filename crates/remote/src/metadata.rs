@@ -1,5 +1,6 @@
 //! Metadata: what the targets say about their metrics, sent now and then.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use narthex_model::Metadata;
@@ -30,4 +31,30 @@ pub(crate) fn requests(source: &dyn MetadataSource, families_max: usize) -> Vec<
         encoder.compress_vec(&raw).ok().map(|body| (chunk.len(), body))
     });
     chunks.collect()
+}
+
+/// Endings that a series' name has beyond its family's.
+const SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_info", "_created"];
+
+/// The metadata of all families, for those who look it up by series.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Families(BTreeMap<String, Metadata>);
+
+impl Families {
+    /// What `source` knows; of a family that is described twice, the first description.
+    pub(crate) fn of(source: &dyn MetadataSource) -> Self {
+        let mut families = BTreeMap::new();
+        source.visit(&mut |name, metadata| {
+            families.entry(name.to_owned()).or_insert_with(|| metadata.clone());
+        });
+        Self(families)
+    }
+
+    /// The metadata of the family that the series `name` belongs to.
+    pub(crate) fn get(&self, name: &str) -> Option<&Metadata> {
+        self.0.get(name).or_else(|| {
+            let mut families = SUFFIXES.iter().filter_map(|suffix| name.strip_suffix(suffix));
+            families.find_map(|family| self.0.get(family))
+        })
+    }
 }

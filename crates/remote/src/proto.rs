@@ -1,6 +1,8 @@
 //! The messages of remote write 1.0 (`proto/remote_write.proto`), for receivers and tests. What
 //! is sent is encoded by hand, see [`crate::encode`].
 
+pub mod v2;
+
 /// What one request carries.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WriteRequest {

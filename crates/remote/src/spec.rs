@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use narthex_config::RemoteWrite;
+use narthex_config::{RemoteWrite, remote};
 use narthex_model::Labels;
-use narthex_net::{Client, Dial, HeaderName, HeaderValue, Session, header};
+use narthex_net::{Client, Dial, HeaderName, HeaderValue, Session};
 
+use crate::compose::Version;
 use crate::error::Error;
 use crate::layout::Prepare;
 use crate::queue::Settings;
@@ -42,6 +43,10 @@ impl Spec {
             url: url.to_string(),
             cursor,
             headers: headers(section, &name)?,
+            version: match section.protobuf_message.as_str() {
+                remote::WRITE_REQUEST_V2 => Version::V2,
+                _ => Version::V1,
+            },
             prepare: Prepare {
                 external: external.clone(),
                 rules: section.write_relabel_configs.clone(),
@@ -51,8 +56,8 @@ impl Spec {
             batch_deadline: queue.batch_send_deadline,
             backoff_min: queue.min_backoff,
             backoff_max: queue.max_backoff,
-            retry_on_429: queue.retry_on_http_429,
             age_max: Some(queue.sample_age_limit).filter(|&age| age > Duration::ZERO),
+            live_first: section.send_order == remote::SEND_ORDER_LIVE_FIRST,
             metadata: metadata
                 .send
                 .then(|| (metadata.send_interval, count(metadata.max_samples_per_send))),
@@ -76,14 +81,9 @@ impl Spec {
     }
 }
 
-/// The headers of every request, those of the protocol first.
+/// The headers that the configuration adds to every request.
 fn headers(section: &RemoteWrite, queue: &str) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
-    let version = HeaderName::from_static("x-prometheus-remote-write-version");
-    let mut headers = vec![
-        (header::CONTENT_ENCODING, HeaderValue::from_static("snappy")),
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf")),
-        (version, HeaderValue::from_static("0.1.0")),
-    ];
+    let mut headers = Vec::new();
     for (name, value) in &section.headers {
         let header = HeaderName::from_bytes(name.as_bytes()).ok();
         let value = HeaderValue::from_str(value.expose()).ok();

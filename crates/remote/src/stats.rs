@@ -4,7 +4,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use narthex_model::Timestamp;
+use narthex_store::RowSeq;
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::answer::Reason;
+use crate::ledger::{Ledger, Offer, Refused};
 
 /// Upper bounds of the buckets of `sent_batch_duration_seconds`, in seconds, as Prometheus has
 /// them; one more bucket has no bound.
@@ -23,6 +28,11 @@ pub struct QueueStats {
     pub samples: u64,
     /// Samples that the receiver refused for good (`samples_failed_total`).
     pub samples_failed: u64,
+    /// The same by reason, in the order of [`Reason::ALL`].
+    pub refused: [u64; Reason::ALL.len()],
+    /// Samples of requests that the receiver refused because it had stored them before, by an
+    /// attempt whose answer was lost.
+    pub samples_repeated: u64,
     /// Samples sent again after a failure that may pass (`samples_retried_total`).
     pub samples_retried: u64,
     /// Samples of series that relabelling drops (`samples_dropped_total{reason="dropped_series"}`).
@@ -61,8 +71,22 @@ pub struct QueueStats {
     pub max_samples_per_send: u64,
     /// Rows that the store no longer had when they were due.
     pub rows_lost: u64,
+    /// The row of the store up to which all are done with.
+    pub place: RowSeq,
     /// Rows of the store that were not accepted yet.
     pub rows_behind: u64,
+    /// Bytes that sending those will take, estimated by the rows sent so far.
+    pub bytes_behind: u64,
+    /// How old the oldest row is that was not accepted yet; zero when all were.
+    pub lag: Duration,
+    /// Samples accepted in a second, of late.
+    pub samples_per_second: f64,
+    /// The last trouble, and when it was.
+    pub last_error: Option<(Timestamp, String)>,
+    /// What the receiver refused for good, the oldest time first.
+    pub refused_times: Vec<Refused>,
+    /// How many stretches of time wait to be offered again.
+    pub offers: usize,
     /// Requests per bucket of [`DURATION_BUCKETS`], not cumulated; the last has no bound
     /// (`sent_batch_duration_seconds`).
     pub duration_counts: [u64; DURATION_BUCKETS.len() + 1],
@@ -92,10 +116,46 @@ pub(crate) struct Counters {
     /// 0 for none yet.
     pub(crate) highest_ms: AtomicI64,
     pub(crate) rows_lost: AtomicU64,
-    pub(crate) acked_seq: AtomicU64,
+    /// The row up to which all are done with.
+    pub(crate) place: AtomicU64,
+    /// Its time; 0 for not known.
+    pub(crate) acked_ms: AtomicI64,
+    /// Rows that were sent since the start, and bytes of the requests that they took.
+    pub(crate) rows_sent: AtomicU64,
+    pub(crate) bytes_sent: AtomicU64,
+    /// Rows behind `place` that were sent ahead.
+    pub(crate) rows_ahead: AtomicU64,
+    pub(crate) samples_repeated: AtomicU64,
     pub(crate) cache_bytes: AtomicU64,
+    pub(crate) refused: [AtomicU64; Reason::ALL.len()],
     pub(crate) durations: Mutex<Durations>,
+    board: Mutex<Board>,
 }
+
+/// What is told to people about a queue, and asked of it.
+#[derive(Debug, Default)]
+struct Board {
+    last_error: Option<(Timestamp, String)>,
+    refused: Vec<Refused>,
+    offers: usize,
+    /// What the queue has not looked at yet.
+    inbox: Vec<Offer>,
+    rate: Option<Rate>,
+}
+
+/// Samples a second, with what is longer ago counting less.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    per_second: f64,
+    since: Instant,
+    samples: u64,
+}
+
+/// Over how long a rate is measured at least.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+
+/// Longest text that is kept of an error.
+const ERROR_BYTES_MAX: usize = 2048;
 
 /// The histogram of request durations.
 #[derive(Debug, Default)]
@@ -109,7 +169,72 @@ pub(crate) fn add(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+impl Rate {
+    fn begin() -> Self {
+        Self { per_second: 0.0, since: Instant::now(), samples: 0 }
+    }
+
+    /// Takes `samples` in, at this moment.
+    fn add(&mut self, samples: u64) {
+        self.samples += samples;
+        let elapsed = self.since.elapsed();
+        if elapsed >= RATE_WINDOW {
+            let per_second = self.samples as f64 / elapsed.as_secs_f64();
+            *self = Self { per_second, since: Instant::now(), samples: 0 };
+        }
+    }
+
+    fn now(mut self) -> f64 {
+        self.add(0);
+        if self.per_second > 0.0 {
+            return self.per_second;
+        }
+        self.samples as f64 / self.since.elapsed().as_secs_f64().max(1.0)
+    }
+}
+
 impl Counters {
+    pub(crate) fn note_error(&self, now: Timestamp, mut text: String) {
+        if text.len() > ERROR_BYTES_MAX {
+            let end = (0..=ERROR_BYTES_MAX).rev().find(|&at| text.is_char_boundary(at));
+            text.truncate(end.unwrap_or(0));
+        }
+        self.board.lock().last_error = Some((now, text));
+    }
+
+    pub(crate) fn last_error(&self) -> String {
+        self.board.lock().last_error.as_ref().map(|(_, text)| text.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn note_refused(&self, reason: Reason, samples: u64) {
+        if let Some(counter) = self.refused.get(usize::from(reason.number())) {
+            add(counter, samples);
+        }
+    }
+
+    pub(crate) fn note_sent(&self, samples: u64) {
+        self.board.lock().rate.get_or_insert_with(Rate::begin).add(samples);
+    }
+
+    /// Shows what the queue remembers.
+    pub(crate) fn post_ledger(&self, ledger: &Ledger) {
+        let mut board = self.board.lock();
+        if board.refused != ledger.refused() {
+            board.refused = ledger.refused().to_vec();
+        }
+        board.offers = ledger.offers().len();
+    }
+
+    /// Asks the queue to offer rows again.
+    pub(crate) fn put_offer(&self, offer: Offer) {
+        self.board.lock().inbox.push(offer);
+    }
+
+    pub(crate) fn take_offers(&self) -> Vec<Offer> {
+        std::mem::take(&mut self.board.lock().inbox)
+    }
+
     pub(crate) fn took(&self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let bucket = DURATION_BUCKETS.partition_point(|&bound| bound < seconds);
@@ -117,6 +242,22 @@ impl Counters {
         durations.sum += seconds;
         if let Some(count) = durations.counts.get_mut(bucket) {
             *count += 1;
+        }
+    }
+
+    /// Writes into `stats` how far the queue is behind `last`, the store's last row.
+    pub(crate) fn fill_backlog(&self, stats: &mut QueueStats, last: RowSeq, now: Timestamp) {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let place = get(&self.place);
+        stats.rows_behind = last.0.saturating_sub(place + get(&self.rows_ahead));
+        let (rows, bytes) = (get(&self.rows_sent).max(1), get(&self.bytes_sent));
+        let estimate = u128::from(stats.rows_behind) * u128::from(bytes) / u128::from(rows);
+        stats.bytes_behind = u64::try_from(estimate).unwrap_or(u64::MAX);
+        let acked = Timestamp(self.acked_ms.load(Ordering::Relaxed));
+        stats.place = RowSeq(place);
+        if stats.rows_behind > 0 && acked.0 != 0 {
+            let age_ms = now.millis().saturating_sub(acked.millis());
+            stats.lag = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         }
     }
 
@@ -141,6 +282,17 @@ impl Counters {
         stats.highest = time(&self.highest_ms);
         stats.rows_lost = get(&self.rows_lost);
         stats.cache_bytes = get(&self.cache_bytes);
+        stats.samples_repeated = get(&self.samples_repeated);
+        for (count, counter) in stats.refused.iter_mut().zip(&self.refused) {
+            *count = get(counter);
+        }
+        {
+            let board = self.board.lock();
+            stats.last_error.clone_from(&board.last_error);
+            stats.refused_times.clone_from(&board.refused);
+            stats.offers = board.offers + board.inbox.len();
+            stats.samples_per_second = board.rate.map_or(0.0, Rate::now);
+        }
         let durations = self.durations.lock();
         stats.duration_counts = durations.counts;
         stats.duration_sum = durations.sum;

@@ -17,8 +17,8 @@ use crate::upkeep::{Chores, UpkeepCounters};
 use crate::view::View;
 use crate::wal::WalHandle;
 use crate::{
-    Cardinality, Error, LayoutRef, Options, Retention, RowReader, RowSeq, SeriesRef, Snapshot,
-    Stats,
+    Cardinality, Error, Journal, LayoutRef, Options, Retention, RowReader, RowSeq, SeriesRef,
+    Snapshot, Stats,
 };
 
 /// An open data directory. Shared by all threads; rows enter through the one
@@ -110,6 +110,18 @@ impl Store {
     pub fn drop_cursor(&self, name: &str) {
         if let Err(error) = self.cursors.drop_cursor(name) {
             tracing::warn!(%error, cursor = name, "cursor is still on disk");
+        }
+    }
+
+    /// Opens the journal of the consumer `name` and gives the records in it, the oldest first.
+    pub fn journal(&self, name: &str) -> Result<(Journal, Vec<Vec<u8>>), Error> {
+        Journal::open(Arc::clone(&self.fs), name)
+    }
+
+    /// Removes the journal of the consumer `name`, which must not be open.
+    pub fn drop_journal(&self, name: &str) {
+        if let Err(error) = crate::journal::remove(&*self.fs, name) {
+            tracing::warn!(%error, "journal is still on disk");
         }
     }
 

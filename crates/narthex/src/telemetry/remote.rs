@@ -1,7 +1,7 @@
 //! Remote write, under Prometheus' names.
 
 use narthex_model::Timestamp;
-use narthex_remote::QueueStats;
+use narthex_remote::{QueueStats, Reason};
 use narthex_remote::stats::DURATION_BUCKETS;
 use narthex_store::Stats;
 
@@ -58,6 +58,11 @@ const COUNTERS: &[(&str, &str, Get)] = &[
         |_| 0,
     ),
     (
+        "narthex_remote_samples_repeated_total",
+        "Samples that the receiver refused because it had stored them by a request whose answer was lost.",
+        |q| q.samples_repeated,
+    ),
+    (
         "narthex_remote_rows_lost_total",
         "Rows that the store no longer had when they were due.",
         |q| q.rows_lost,
@@ -105,6 +110,21 @@ const GAUGES: &[(&str, &str, Get)] = &[
         "narthex_remote_rows_behind",
         "Rows of the store that the receiver has not accepted yet.",
         |q| q.rows_behind,
+    ),
+    (
+        "narthex_remote_bytes_behind",
+        "Bytes that sending those rows will take, estimated by the rows sent so far.",
+        |q| q.bytes_behind,
+    ),
+    (
+        "narthex_remote_refused_ranges",
+        "Stretches of time with samples that the receiver refused for good, to be seen with narthex ctl remote status.",
+        |q| q.refused_times.len() as u64,
+    ),
+    (
+        "narthex_remote_resends_pending",
+        "Stretches of time that wait to be offered to the receiver again.",
+        |q| q.offers as u64,
     ),
     ("narthex_remote_cache_bytes", "Memory of encoded labels and request templates.", |q| {
         q.cache_bytes
@@ -154,12 +174,33 @@ pub fn remote(page: &mut Page, queues: &[QueueStats], store: &Stats) {
             family.put("", &labels(queue), get(queue).map_or(0.0, Timestamp::seconds));
         }
     }
+    lag(page, queues);
     dropped(page, queues);
+    refused(page, queues);
     durations(page, queues);
 }
 
 fn labels(queue: &QueueStats) -> [(&str, &str); 2] {
     [("remote_name", &queue.name), ("url", &queue.url)]
+}
+
+fn lag(page: &mut Page, queues: &[QueueStats]) {
+    let help = "Age of the oldest row that the receiver has not accepted yet.";
+    let mut family = page.family("narthex_remote_lag_seconds", "gauge", help);
+    for queue in queues {
+        family.put("", &labels(queue), queue.lag.as_secs_f64());
+    }
+}
+
+fn refused(page: &mut Page, queues: &[QueueStats]) {
+    let help = "Samples that the receiver refused for good.";
+    let mut family = page.family("narthex_remote_samples_refused_total", "counter", help);
+    for queue in queues {
+        for (reason, count) in Reason::ALL.into_iter().zip(queue.refused) {
+            let [name, url] = labels(queue);
+            family.count(&[("reason", reason.name()), name, url], count);
+        }
+    }
 }
 
 fn dropped(page: &mut Page, queues: &[QueueStats]) {

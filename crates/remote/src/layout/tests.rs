@@ -7,10 +7,11 @@
 
 use narthex_model::{ABSENT, Labels, Timestamp};
 use narthex_store::testing::memory_store;
+use narthex_store::{RowSeq, Store};
 use prost::Message;
 
 use super::*;
-use crate::batch::Batch;
+use crate::batch::{Batch, Form, Origin};
 use crate::proto::WriteRequest;
 
 /// A layout of `columns` series that look like a node's, in a store.
@@ -34,32 +35,53 @@ fn filled(columns: usize) -> (std::sync::Arc<Store>, LayoutRef) {
     (store, layout)
 }
 
+/// A store's columns and labels as they are now.
+pub(crate) struct Now<'a>(pub(crate) &'a Store);
+
+impl Lookup for Now<'_> {
+    fn columns(&self, layout: LayoutRef) -> Option<Arc<[SeriesRef]>> {
+        self.0.layout(layout)
+    }
+
+    fn labels(&mut self, series: SeriesRef) -> Option<Labels> {
+        self.0.labels(series)
+    }
+}
+
 struct Sender<'a> {
-    source: Source<'a>,
+    store: &'a Store,
+    prepare: &'a Prepare,
     layout: LayoutRef,
     outline: Outline,
     encoder: Encoder,
     batch: Batch,
-    scratch: Vec<u8>,
 }
 
 impl Sender<'_> {
     /// Encodes a row as a request by itself.
     fn send(&mut self, at: i64, values: &[f64]) -> &[u8] {
-        let Self { source, layout, outline, encoder, batch, scratch } = self;
-        outline.grow(*layout, values.len(), SEGMENT_COLUMNS_MAX, *source, encoder);
+        let Self { store, prepare, layout, outline, encoder, batch } = self;
+        let mut rows = Now(store);
+        let mut source = Source { rows: &mut rows, prepare };
+        outline.grow(*layout, values.len(), SEGMENT_COLUMNS_MAX, &mut source, encoder);
         batch.clear();
         let row = Passing { layout: *layout, at: TimeBytes::new(Timestamp(at)), values };
         for segment in &mut outline.segments {
             let share = segment.share(values);
             if share.mask != 0 {
                 let (samples, raw_len) =
-                    segment.put(&row, share.mask, *source, encoder, batch.out());
-                batch.close_part(raw_len, samples, Timestamp(at));
+                    segment.put(&row, share.mask, &mut source, encoder, batch.out());
+                let (seq, at) = (RowSeq(0), Timestamp(at));
+                let (start, mask) = (segment.start(), share.mask);
+                batch.close_part(
+                    raw_len,
+                    samples,
+                    Origin { seq, at, layout: *layout, start, mask },
+                );
             }
         }
-        let parts = batch.parts_len();
-        batch.body(0..parts, scratch)
+        let all = batch.all();
+        batch.body(&all)
     }
 
     fn check(&mut self, at: i64, values: &[f64]) {
@@ -79,12 +101,12 @@ impl Sender<'_> {
 
 fn sender<'a>(store: &'a Store, layout: LayoutRef, prepare: &'a Prepare) -> Sender<'a> {
     Sender {
-        source: Source { store, prepare },
+        store,
+        prepare,
         layout,
         outline: Outline::default(),
         encoder: Encoder::default(),
-        batch: Batch::new(),
-        scratch: Vec::new(),
+        batch: Batch::new(Form::Elements),
     }
 }
 

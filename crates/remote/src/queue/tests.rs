@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use narthex_model::{ABSENT, Labels, Metadata, MetricKind, STALE, relabel};
+use narthex_model::{ABSENT, Labels, Metadata, MetricKind, STALE, TimeRange, relabel};
 use narthex_net::dial::{Memory, MemoryListener};
 use narthex_net::{Client, Url};
 use narthex_store::testing::{HandClock, memory_store};
-use narthex_store::{Row, Writer};
+use narthex_store::{LayoutRef, Row, RowBuf, Writer};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
-use crate::proto::WriteRequest;
+use crate::answer::Reason;
+use crate::proto::{self, WriteRequest, v2};
 
 /// What a receiver does about a request.
 #[derive(Clone, Debug)]
@@ -22,8 +23,24 @@ enum Act {
     Lose,
     /// Closes the connection.
     Cut,
+    /// Never answers.
+    Hang,
+    /// Stores it, and takes so long, in ms.
+    Slow(u64),
     /// Refuses requests that hold this series, takes others.
     RefuseSeries(&'static str),
+    /// Takes no request with more samples.
+    SamplesMax(usize),
+    /// As Prometheus: a sample older than the series' last has the whole request refused.
+    Atomic,
+    /// As Thanos: takes what is good, and answers 409 for the rest.
+    Thanos,
+    /// Answers a long text with this status, and stores nothing.
+    Talk(&'static str),
+    /// Takes 2.0 and says so, but for these samples of a request.
+    Written {
+        but: usize,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +51,8 @@ struct Got {
     /// Samples of each request that was stored.
     sizes: Vec<usize>,
     metadata: Vec<(String, i32, String)>,
+    /// What 2.0 said of a series.
+    inline: BTreeMap<String, (i32, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -59,18 +78,16 @@ fn settings() -> Settings {
         name: "test".into(),
         url: "http://receiver/write".into(),
         cursor: "test".into(),
-        headers: vec![(
-            HeaderName::from_static("content-encoding"),
-            HeaderValue::from_static("snappy"),
-        )],
+        headers: Vec::new(),
+        version: Version::V1,
         prepare: Prepare::default(),
         timeout: Duration::from_secs(30),
         samples_max: 100,
         batch_deadline: Duration::from_secs(5),
         backoff_min: Duration::from_millis(30),
         backoff_max: Duration::from_secs(5),
-        retry_on_429: false,
         age_max: None,
+        live_first: false,
         metadata: None,
     }
 }
@@ -140,6 +157,13 @@ impl Rig {
         self.shared.0.lock()
     }
 
+    fn stats(&self) -> crate::QueueStats {
+        let mut stats = crate::QueueStats::default();
+        self.counters.fill(&mut stats);
+        self.counters.fill_backlog(&mut stats, self.store.last_seq(), self.clock.now());
+        stats
+    }
+
     fn count(&self, counter: fn(&Counters) -> &std::sync::atomic::AtomicU64) -> u64 {
         counter(&self.counters).load(Ordering::Relaxed)
     }
@@ -167,34 +191,140 @@ async fn converse(mut stream: DuplexStream, shared: Shared) {
             script.acts.pop_front().or_else(|| script.always.clone())
         };
         let raw = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
-        let request = WriteRequest::decode(&raw[..]).unwrap();
-        let mut status = "204 No Content";
-        match act {
-            None => note(&shared, &request),
-            Some(Act::Lose) => return note(&shared, &request),
-            Some(Act::Cut) => return,
-            Some(Act::Answer(text)) => status = text,
-            Some(Act::RefuseSeries(name)) => {
-                if request.timeseries.iter().any(|s| s.labels.iter().any(|l| l.value == name)) {
-                    status = "400 Bad Request";
-                } else {
-                    note(&shared, &request);
-                }
-            }
+        let request = read(&head, &raw, &shared);
+        let Some(mut answer) = answer(act, &request, &shared).await else { return };
+        if answer == "204 No Content" && head.contains("write.v2.Request") {
+            answer = with_count(request.timeseries.len());
         }
         shared.0.lock().heads.push(head);
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-        if stream.write_all(answer.as_bytes()).await.is_err() {
+        if !answer.contains("Content-Length") {
+            answer.push_str("\r\nContent-Length: 0\r\n\r\n");
+        }
+        if stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.is_err() {
             return;
         }
     }
 }
 
+/// Does `act` about a request; `None` closes the connection.
+async fn answer(act: Option<Act>, request: &WriteRequest, shared: &Shared) -> Option<String> {
+    let store = || note(shared, request);
+    match act {
+        Some(Act::Lose) => {
+            store();
+            return None;
+        }
+        Some(Act::Cut) => return None,
+        Some(Act::Slow(ms)) => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            store();
+        }
+        Some(Act::Hang) => std::future::pending().await,
+        Some(Act::Answer(text)) => return Some(text.to_owned()),
+        Some(Act::RefuseSeries(name)) => {
+            if request.timeseries.iter().any(|s| s.labels.iter().any(|l| l.value == name)) {
+                return Some("400 Bad Request".to_owned());
+            }
+            store();
+        }
+        Some(Act::SamplesMax(max)) if request.timeseries.len() > max => {
+            return Some("413 Payload Too Large".to_owned());
+        }
+        None | Some(Act::SamplesMax(_)) => store(),
+        Some(Act::Atomic) => {
+            if sift(shared, request).1 > 0 {
+                return Some(with_body("400 Bad Request", "out of order sample"));
+            }
+            store();
+        }
+        Some(Act::Thanos) => {
+            let (good, old) = sift(shared, request);
+            note(shared, &good);
+            if old > 0 {
+                let text = format!("add {old} samples: out of order sample: conflict");
+                return Some(with_body("409 Conflict", &text));
+            }
+        }
+        Some(Act::Talk(status)) => return Some(with_body(status, &"x".repeat(300_000))),
+        Some(Act::Written { but }) => {
+            store();
+            return Some(with_count(request.timeseries.len() - but));
+        }
+    }
+    Some("204 No Content".to_owned())
+}
+
+fn with_count(samples: usize) -> String {
+    format!("204 No Content\r\nX-Prometheus-Remote-Write-Samples-Written: {samples}")
+}
+
+fn with_body(status: &str, body: &str) -> String {
+    format!("{status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// The request, as one of 1.0 whatever it was.
+fn read(head: &str, raw: &[u8], shared: &Shared) -> WriteRequest {
+    if !head.contains("proto=io.prometheus.write.v2.Request") {
+        assert!(head.contains("x-prometheus-remote-write-version: 0.1.0"), "{head}");
+        return WriteRequest::decode(raw).unwrap();
+    }
+    assert!(head.contains("x-prometheus-remote-write-version: 2.0.0"), "{head}");
+    let request = v2::Request::decode(raw).unwrap();
+    assert_eq!(request.symbols[0], "");
+    let text = |number: u32| request.symbols[number as usize].clone();
+    let mut read = WriteRequest::default();
+    for series in &request.timeseries {
+        assert!(series.labels_refs.len().is_multiple_of(2));
+        let labels: Vec<_> = series
+            .labels_refs
+            .chunks(2)
+            .map(|pair| proto::Label { name: text(pair[0]), value: text(pair[1]) })
+            .collect();
+        if let Some(metadata) = series.metadata {
+            let said = (metadata.r#type, text(metadata.help_ref));
+            shared.0.lock().inline.insert(labels[0].value.clone(), said);
+        }
+        let samples = series.samples.iter();
+        let samples =
+            samples.map(|s| proto::Sample { value: s.value, timestamp: s.timestamp }).collect();
+        read.timeseries.push(proto::TimeSeries { labels, samples });
+    }
+    read
+}
+
+/// What of a request is newer than what there is, or the same as the newest; and how many samples
+/// are not.
+fn sift(shared: &Shared, request: &WriteRequest) -> (WriteRequest, usize) {
+    let got = shared.0.lock();
+    let mut newest: BTreeMap<String, (i64, u64)> = BTreeMap::new();
+    let (mut good, mut old) = (WriteRequest::default(), 0);
+    for series in &request.timeseries {
+        let name = name_of(series);
+        let sample = (series.samples[0].timestamp, series.samples[0].value.to_bits());
+        let had = got.series.get(&name).and_then(|all| all.last().copied());
+        let last = newest.get(&name).copied().or(had).unwrap_or((i64::MIN, 0));
+        if sample == last {
+            continue;
+        }
+        if sample.0 <= last.0 {
+            old += 1;
+            continue;
+        }
+        newest.insert(name, sample);
+        good.timeseries.push(series.clone());
+    }
+    (good, old)
+}
+
+fn name_of(series: &proto::TimeSeries) -> String {
+    let pairs = series.labels.iter().map(|label| (&label.name, &label.value));
+    Labels::from_pairs(pairs).to_string()
+}
+
 fn note(shared: &Shared, request: &WriteRequest) {
     let mut got = shared.0.lock();
     for series in &request.timeseries {
-        let pairs = series.labels.iter().map(|label| (&label.name, &label.value));
-        let samples = got.series.entry(Labels::from_pairs(pairs).to_string()).or_default();
+        let samples = got.series.entry(name_of(series)).or_default();
         samples.extend(series.samples.iter().map(|s| (s.timestamp, s.value.to_bits())));
     }
     if !request.timeseries.is_empty() {
@@ -210,6 +340,10 @@ async fn seconds(count: u64) {
 }
 
 const AT: i64 = 1_795_000_000_000;
+
+mod failures;
+mod order;
+mod version_2;
 
 #[tokio::test(start_paused = true)]
 async fn sends_rows_as_they_are() {
@@ -325,14 +459,14 @@ async fn waits_for_a_receiver_that_is_away() {
 #[tokio::test(start_paused = true)]
 async fn heeds_retry_after_and_drops_what_is_refused() {
     let mut rig = Rig::new();
-    let (stop, task) = rig.start(Settings { retry_on_429: true, ..settings() });
+    let (stop, task) = rig.start(settings());
     seconds(1).await;
     let layout = rig.layout(&["a"]);
     rig.acts([Act::Answer("429 Too Many Requests\r\nRetry-After: 100")]);
     rig.row(layout, AT, &[1.0]);
     seconds(90).await;
     assert_eq!(rig.got().heads.len(), 1);
-    seconds(20).await;
+    seconds(50).await;
     assert_eq!(rig.got().series.len(), 1);
     rig.acts([Act::Answer("409 Conflict")]);
     rig.row(layout, AT + 1, &[2.0]);
@@ -346,6 +480,10 @@ async fn heeds_retry_after_and_drops_what_is_refused() {
     assert_eq!(times, [AT, AT + 3]);
     assert_eq!(rig.count(|c| &c.samples_failed), 2);
     assert_eq!(rig.count(|c| &c.samples_retried), 1);
+    let stats = rig.stats();
+    let refused: Vec<_> = stats.refused_times.iter().map(|it| (it.reason, it.times)).collect();
+    let at = |ms| TimeRange::new(Timestamp(AT + ms), Timestamp(AT + ms));
+    assert_eq!(refused, [(Reason::Conflict, at(1)), (Reason::Invalid, at(2))]);
     stop.send_replace(true);
     task.await.unwrap();
 }
