@@ -137,15 +137,26 @@ fn choose(
 #[expect(clippy::cast_precision_loss, reason = "a place between 0 and 1 is all that is needed")]
 fn sampled(labels: &Labels, ratio: f64) -> bool {
     let ratio = ratio.clamp(-1.0, 1.0);
-    // FNV-1a and a finaliser: the choice must be the same in every run.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in labels.as_encoded().bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
+    let hash = xxhash_rust::xxh64::xxh64(&hashed(labels), 0);
     let place = hash as f64 / u64::MAX as f64;
     if ratio >= 0.0 { place < ratio || ratio >= 1.0 } else { place >= 1.0 + ratio }
+}
+
+/// Labels as Prometheus keeps and hashes them: each text behind its length, which takes one byte,
+/// or from 255 on four.
+fn hashed(labels: &Labels) -> Vec<u8> {
+    let mut out = Vec::with_capacity(labels.heap_bytes() + 16);
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        match u8::try_from(text.len()) {
+            Ok(len) if len < u8::MAX => out.push(len),
+            _ => {
+                let [a, b, c, ..] = text.len().to_le_bytes();
+                out.extend([u8::MAX, a, b, c]);
+            }
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+    out
 }
 
 /// The `most` elements that are last by `less`, last first. Ties stay as Prometheus' heap leaves
@@ -209,5 +220,26 @@ fn down(heap: &mut [Element], mut at: usize, less: &impl Fn(f64, f64) -> bool) {
         }
         heap.swap(at, child);
         at = child;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_is_the_one_that_prometheus_chooses() {
+        let chosen = |index: usize| {
+            let (instance, long) = (format!("i{index}"), "x".repeat(index * 5));
+            let labels =
+                [("__name__", "m"), ("job", "j"), ("instance", &instance), ("long", &long)];
+            sampled(&Labels::from_pairs(labels), 0.5)
+        };
+        // What limit_ratio(0.5, m) gives in Prometheus 3.5.
+        let want = [
+            2, 5, 6, 7, 9, 11, 12, 13, 14, 16, 18, 20, 21, 22, 25, 28, 29, 31, 32, 33, 35, 41, 42,
+            44, 45, 47, 52, 53, 54, 56, 58,
+        ];
+        assert_eq!((0..60).filter(|&index| chosen(index)).collect::<Vec<_>>(), want);
     }
 }
