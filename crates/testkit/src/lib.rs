@@ -11,6 +11,7 @@
 )]
 
 pub mod background;
+pub mod differ;
 pub mod fleet;
 pub mod http;
 pub mod peers;
