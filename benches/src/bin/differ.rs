@@ -143,6 +143,10 @@ struct Counts {
     different: usize,
     /// Equal errors whose texts differ.
     other_words: usize,
+    /// Equal annotations that name another place of the query.
+    other_places: usize,
+    /// Prometheus answers otherwise when it is asked again.
+    undecided: usize,
 }
 
 impl Counts {
@@ -152,6 +156,8 @@ impl Counts {
         self.asked += 1;
         self.failed += usize::from(compared.failed);
         self.other_words += usize::from(compared.other_words);
+        self.other_places += usize::from(compared.other_places);
+        self.undecided += usize::from(compared.undecided);
         if compared.other_words {
             let (theirs, ours) = (&compared.first["error"], &compared.second["error"]);
             println!("other words: {}\n  {theirs}\n  {ours}", question.query);

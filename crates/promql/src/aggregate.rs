@@ -35,7 +35,7 @@ impl Evaluator<'_> {
         let held = self.budget.held();
         let (params, param_span) = match (&aggregate.param, aggregate.op) {
             (None, _) | (_, AggregateOp::CountValues) => (Vec::new(), Span::default()),
-            (Some(param), _) => (self.scalar(param, steps)?, param.span),
+            (Some(param), _) => (self.scalar(param, steps)?, param.bare().span),
         };
         if let (Some(param), AggregateOp::CountValues) = (&aggregate.param, aggregate.op) {
             check_label(param)?;

@@ -4,6 +4,7 @@ use narthex_model::{ABSENT, Labels};
 
 use self::native::Case;
 use crate::Error;
+use crate::annotation::TEXTS_MAX;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::Evaluator;
 use crate::plan::{Call, Edge, Expr, Func, Node, Span};
@@ -215,7 +216,7 @@ impl Evaluator<'_> {
         check_edge(call, range)?;
         let mut numbers = Vec::new();
         for arg in call.args.iter().filter(|arg| !is_range(arg)) {
-            numbers.push((self.scalar(arg, steps)?, arg.span));
+            numbers.push((self.scalar(arg, steps)?, arg.bare().span));
         }
         if numbers.is_empty() {
             let mut visit =
@@ -232,7 +233,8 @@ impl Evaluator<'_> {
             trend::check(func, &at_step)?;
             if let (Func::QuantileOverTime, Some(&q)) = (func, at_step.first())
                 && !(0.0..=1.0).contains(&q)
-                && wrong.len() < 100
+                && wrong.last() != Some(&q)
+                && wrong.len() < TEXTS_MAX
             {
                 wrong.push(q);
             }
@@ -267,7 +269,12 @@ impl Evaluator<'_> {
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
                 crate::plan::quoted(name)
             );
-            self.notes.info(&message, range.span);
+            // Prometheus does not know the place of samples that it computed.
+            let place = match &range.bare().expr {
+                Expr::Subquery(_) => Span::default(),
+                _ => range.bare().span,
+            };
+            self.notes.info(&message, place);
         }
     }
 

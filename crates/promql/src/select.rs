@@ -44,7 +44,7 @@ impl Evaluator<'_> {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, Error> {
-        let selection = self.snapshot.select(matchers, range)?;
+        let selection = self.snapshot.select_in_turn(matchers, range)?;
         for warning in &selection.warnings {
             self.notes.warn_plain(warning.clone());
         }

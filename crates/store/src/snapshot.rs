@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use narthex_model::{Matcher, PART, TimeRange};
+use narthex_model::{Matcher, PART, TimeRange, Timestamp};
 
 use crate::Error;
 use crate::block::Block;
@@ -71,6 +71,28 @@ impl Snapshot {
             !self.head.index.read().select(&matchers).is_empty()
                 || self.view.blocks.iter().any(in_blocks)
         })
+    }
+
+    /// As [`Snapshot::select`], but in the order of Prometheus, which decides who wins a tie: by
+    /// the time of their first sample ever while it would have all of `range` in its head, else
+    /// by labels.
+    pub fn select_in_turn(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Selection, Error> {
+        let mut selection = self.select(matchers, range)?;
+        let newest = self.head.max_time().unwrap_or(Timestamp::MIN);
+        // From so many milliseconds on Prometheus makes a block of what its head begins with.
+        let length = self.head.window_ms.saturating_add(self.head.window_ms / 2);
+        let sorted = self.view.blocks.iter().any(|block| {
+            let times = block.meta().times;
+            times.overlaps(range) && newest.0.saturating_sub(times.start.0) > length
+        });
+        if !sorted {
+            selection.series.sort_by_key(Series::shelf);
+        }
+        Ok(selection)
     }
 
     /// The label names of the series that [`Snapshot::select`] would give, sorted. What cannot be

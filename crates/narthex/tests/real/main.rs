@@ -12,6 +12,7 @@
 mod a_full_disk_is_survived;
 mod a_kill_loses_nothing_that_was_shown;
 mod an_outage_of_the_receiver_loses_nothing;
+mod answers_equal_those_of_prometheus;
 mod forwarded_samples_equal_kept_ones;
 mod node;
 mod series_and_staleness_equal_those_of_prometheus;

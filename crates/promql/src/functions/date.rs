@@ -10,8 +10,9 @@ use crate::steps::Steps;
 
 const DAY: i64 = 86_400;
 
-/// Beyond this many seconds there is no calendar.
-const SECONDS_MAX: f64 = 1e15;
+/// Go's calendar counts seconds from here, without a sign; what is before comes out at the other
+/// end.
+const FIRST_SECOND: i64 = -9_223_372_028_715_321_600;
 
 /// A moment as the calendar says it.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,14 @@ pub(super) struct Date {
 impl Date {
     /// From seconds since 1970, in the proleptic Gregorian calendar.
     fn new(seconds: i64) -> Self {
-        let days = seconds.div_euclid(DAY);
+        let (mut days, mut rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+        if seconds < FIRST_SECOND {
+            // 2^64 seconds later.
+            days += 213_503_982_334_601;
+            rest += 25_216;
+            days += rest / DAY;
+            rest %= DAY;
+        }
         // Years are counted from March, so that the leap day is the last of the year.
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
@@ -42,7 +50,7 @@ impl Date {
             month,
             day: of_year - (153 * from_march + 2) / 5 + 1,
             days,
-            seconds: seconds.rem_euclid(DAY),
+            seconds: rest,
         }
     }
 
@@ -82,9 +90,12 @@ pub(super) fn field(func: Func) -> Option<fn(Date) -> i64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "fields of dates are small")]
-#[expect(clippy::cast_possible_truncation, reason = "held within the calendar")]
 fn of_seconds(value: f64, field: fn(Date) -> i64) -> f64 {
-    field(Date::new(value.clamp(-SECONDS_MAX, SECONDS_MAX) as i64)) as f64
+    // What is no number, or too large, is the least one, as Go converts on x86-64.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    #[expect(clippy::cast_possible_truncation, reason = "within the range")]
+    let seconds = if value.abs() < LIMIT { value as i64 } else { i64::MIN };
+    field(Date::new(seconds)) as f64
 }
 
 impl Evaluator<'_> {

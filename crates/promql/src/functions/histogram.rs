@@ -41,7 +41,7 @@ impl Evaluator<'_> {
             if index != vector && arg.value_type() == crate::ValueType::Scalar {
                 let values = self.scalar(arg, steps)?;
                 if call.function.func != Func::HistogramFraction {
-                    self.warn_each_quantile(&values, arg.span);
+                    self.warn_each_quantile(&values, arg.bare().span);
                 }
                 numbers.push(values);
             }
@@ -119,7 +119,7 @@ impl Evaluator<'_> {
                 let message = format!(
                     "bucket label \"{BOUND}\" is missing or has a malformed value of {bound}{name}"
                 );
-                self.notes.warn(&message, arg.span);
+                self.notes.warn(&message, arg.bare().span);
                 continue;
             };
             let mut builder = LabelsBuilder::from_labels(&column.labels);
@@ -173,7 +173,7 @@ impl Evaluator<'_> {
         }
         if repaired {
             let message = format!("{REPAIRED}{}", shown_name(&histogram.labels));
-            self.notes.info(&message, arg.span);
+            self.notes.info(&message, arg.bare().span);
         }
         Ok(())
     }

@@ -11,6 +11,14 @@ use crate::http;
 /// By how much two values may differ, absolute or relative to the larger one.
 const TOLERANCE: f64 = 1e-9;
 
+/// What Prometheus 3.5 says, or does not say, otherwise than later versions, which narthex follows:
+/// a warning that is new, and a part of one that is gone.
+const NEW_WARNING: &str = "sort is ineffective for range queries";
+const GONE_PART: &str = " for metric name \"\"";
+
+/// How often the first server is asked again when the answers differ.
+const ASKED_AGAIN: usize = 6;
+
 /// Longest part of an answer that is shown.
 const SHOWN_BYTES_MAX: usize = 1200;
 
@@ -41,6 +49,7 @@ pub struct Question {
 
 /// Both answers to a question and what differs.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is counted on its own")]
 pub struct Comparison {
     /// What was asked.
     pub question: Question,
@@ -48,6 +57,12 @@ pub struct Comparison {
     pub differences: Vec<String>,
     /// Whether the texts of two equal kinds of error differ; that alone is no difference.
     pub other_words: bool,
+    /// Whether annotations differ in the place of the query that they name; that alone is no
+    /// difference.
+    pub other_places: bool,
+    /// Whether the first server, asked again, answers otherwise itself: the order of what it keeps
+    /// in maps decides. Then nothing is compared.
+    pub undecided: bool,
     /// Whether both answered with an error.
     pub failed: bool,
     /// The first server's answer.
@@ -81,12 +96,39 @@ impl Comparison {
 /// When one of them does not answer.
 pub fn ask(ports: (u16, u16), question: &Question) -> io::Result<Comparison> {
     let (first, second) = (one(ports.0, question)?, one(ports.1, question)?);
-    let mut judge = Judge { differences: Vec::new(), ordered: is_ordered(&question.query) };
+    let mut judge = judge(question, &first, &second);
+    let mut undecided = false;
+    if !judge.differences.is_empty() {
+        for _ in 0..ASKED_AGAIN {
+            let again = one(ports.0, question)?;
+            undecided |= !self::judge(question, &first, &again).differences.is_empty();
+        }
+    }
+    if undecided {
+        judge.differences.clear();
+    }
     let failed = first["status"] == "error" && second["status"] == "error";
-    judge.answers(&first, &second);
     let other_words = failed && first["error"] != second["error"];
-    let differences = judge.differences;
-    Ok(Comparison { question: question.clone(), differences, other_words, failed, first, second })
+    let Judge { differences, other_places, .. } = judge;
+    let question = question.clone();
+    let compared = Comparison {
+        question,
+        differences,
+        other_words,
+        other_places,
+        undecided,
+        failed,
+        first,
+        second,
+    };
+    Ok(compared)
+}
+
+fn judge(question: &Question, first: &Value, second: &Value) -> Judge {
+    let ordered = is_ordered(&question.query);
+    let mut judge = Judge { differences: Vec::new(), ordered, other_places: false };
+    judge.answers(first, second);
+    judge
 }
 
 fn one(port: u16, question: &Question) -> io::Result<Value> {
@@ -122,6 +164,7 @@ fn is_ordered(query: &str) -> bool {
 struct Judge {
     differences: Vec<String>,
     ordered: bool,
+    other_places: bool,
 }
 
 impl Judge {
@@ -140,8 +183,13 @@ impl Judge {
         }
         for field in ["warnings", "infos"] {
             let (a, b) = (notes(&first[field]), notes(&second[field]));
-            if a != b {
+            let texts = |notes: &[String]| -> Vec<String> {
+                notes.iter().map(|note| without_place(note).to_owned()).collect()
+            };
+            if texts(&a) != texts(&b) {
                 self.differ(format!("{field}: {a:?} and {b:?}"));
+            } else if a != b {
+                self.other_places = true;
             }
         }
         let (first, second) = (&first["data"], &second["data"]);
@@ -159,11 +207,11 @@ impl Judge {
 
     fn series(&mut self, first: &Value, second: &Value) {
         if self.ordered {
-            let values = |list: &Value| -> Vec<String> {
+            let values = |list: &Value| -> Value {
                 let list = list.as_array().into_iter().flatten();
-                list.map(|series| series["value"][1].to_string()).collect()
+                list.map(|series| series["value"][1].clone()).collect()
             };
-            if values(first) != values(second) {
+            if !is_near(&values(first), &values(second)) {
                 self.differ("the order");
             }
         }
@@ -217,12 +265,18 @@ impl Judge {
 /// Annotations, in any order. Servers cut them at ten, and which ten is chance.
 fn notes(list: &Value) -> Vec<String> {
     let list = list.as_array().into_iter().flatten();
-    let mut notes: Vec<String> = list.filter_map(Value::as_str).map(str::to_owned).collect();
+    let texts = list.filter_map(Value::as_str).filter(|text| !text.contains(NEW_WARNING));
+    let mut notes: Vec<String> = texts.map(|text| text.replace(GONE_PART, "")).collect();
     notes.sort();
-    if notes.len() > 10 {
-        notes.retain(|note| note.contains(" more "));
+    if notes.iter().any(|note| note.contains(" annotations omitted")) {
+        return vec!["more than ten".to_owned()];
     }
     notes
+}
+
+/// An annotation without `(line:column)` at its end.
+fn without_place(note: &str) -> &str {
+    note.rsplit_once(" (").map_or(note, |(text, _)| text)
 }
 
 fn by_labels(list: &Value) -> BTreeMap<String, Vec<&Value>> {
@@ -258,9 +312,8 @@ mod tests {
     use super::*;
 
     fn judge(first: &Value, second: &Value) -> Vec<String> {
-        let mut judge = Judge { differences: Vec::new(), ordered: false };
-        judge.answers(first, second);
-        judge.differences
+        let question = Question { query: String::new(), when: When::At(0) };
+        super::judge(&question, first, second).differences
     }
 
     #[test]
