@@ -149,7 +149,7 @@ impl PartialOrd for Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        compare(self.0.as_bytes(), other.0.as_bytes())
     }
 }
 
@@ -207,8 +207,58 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
+/// Orders two encoded sets as their labels are ordered: name, value, name, value...
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let same = common(a, b);
+    if same == a.len() || same == b.len() {
+        return a.len().cmp(&b.len());
+    }
+    // What they have in common is skipped text by text, to see what the first difference lies in.
+    let mut at = 0;
+    loop {
+        let (start, end) = text_at(a, at);
+        if same < start {
+            // One text is longer than the other; what they begin with may differ too.
+            let (other_start, other_end) = text_at(b, at);
+            return a[start..end].cmp(&b[other_start..other_end]);
+        }
+        if same < end {
+            return a[same].cmp(&b[same]);
+        }
+        at = end;
+    }
+}
+
+/// How many bytes two slices begin with in common.
+fn common(a: &[u8], b: &[u8]) -> usize {
+    let (words, rest) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+    let equal = words.iter().zip(rest).take_while(|(a, b)| a == b).count() * 16;
+    let tail = a[equal..].iter().zip(&b[equal..]);
+    equal + tail.take_while(|(a, b)| a == b).count()
+}
+
+/// Where the text begins and ends whose length stands at `at`.
+fn text_at(bytes: &[u8], mut at: usize) -> (usize, usize) {
+    let (mut len, mut shift) = (0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        len |= usize::from(byte & 0x3f) << shift;
+        shift += 6;
+        at += 1;
+        if byte & 0x40 == 0 {
+            break;
+        }
+    }
+    (at, at + len)
+}
+
 /// Splits the first length-prefixed string off `text`.
 fn take(text: &str) -> (&str, &str) {
+    // Nearly all texts are shorter than 64 bytes.
+    if let Some(&byte) = text.as_bytes().first()
+        && byte & 0x40 == 0
+    {
+        return text[1..].split_at(usize::from(byte));
+    }
     let mut len = 0usize;
     let mut shift = 0;
     for (index, &byte) in text.as_bytes().iter().enumerate() {
@@ -377,6 +427,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn orders_label_by_label(
+            a in proptest::collection::btree_map("[ab]{1,3}", "[ab]{1,3}|[ab]{62,66}", 0..4),
+            b in proptest::collection::btree_map("[ab]{1,3}", "[ab]{1,3}|[ab]{62,66}", 0..4),
+        ) {
+            let (first, second) = (Labels::from_pairs(a.iter()), Labels::from_pairs(b.iter()));
+            prop_assert_eq!(first.cmp(&second), a.iter().cmp(b.iter()));
+        }
+
         #[test]
         fn keeps_what_it_was_given(pairs in proptest::collection::btree_map(".{1,80}", ".{1,300}", 0..12)) {
             let labels = Labels::from_pairs(pairs.iter());
