@@ -81,6 +81,11 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// With room for the values of so many steps.
+    pub(crate) fn with_room(steps: usize) -> Self {
+        Self { values: Vec::with_capacity(steps), ..Self::default() }
+    }
+
     /// Adds the value of the next step, or [`ABSENT`].
     pub(crate) fn push(&mut self, value: f64) {
         if !is_absent(value) {
@@ -112,6 +117,9 @@ impl Slots {
             return None;
         }
         self.values.truncate(self.used);
+        if self.values.capacity() / 2 > self.values.len() {
+            self.values.shrink_to_fit();
+        }
         Some(Column { labels, drop_name, first: self.first, values: self.values })
     }
 }

@@ -27,6 +27,7 @@ pub mod plan;
 pub mod script;
 mod select;
 mod steps;
+mod track;
 mod window;
 
 pub use error::{Error, ErrorKind, ParseError};

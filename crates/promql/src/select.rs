@@ -10,7 +10,8 @@ use crate::eval::{Evaluator, series_of, without_names};
 use crate::native::Setting;
 use crate::plan::{Edge, Expr, Matrix, Node, Selector, Subquery};
 use crate::steps::Steps;
-use crate::window::{Frame, Track, Walks, Window, drop_stale};
+use crate::track::Track;
+use crate::window::{Frame, Place, Walk, Walks, Window, drop_stale};
 use crate::{Error, Series};
 
 /// Takes columns one by one.
@@ -159,7 +160,7 @@ impl Evaluator<'_> {
                     smooth_instants(&frame, samples)
                 }
             } else {
-                instants(walks.places(&frame, &samples.times), samples, &value)
+                instants(&walks.over(&frame, &samples.times).places, samples, &value)
             };
             let Some(column) = slots.column(labels.clone(), false) else { return Ok(()) };
             this.budget.stats.samples_total += column.values.len() as u64;
@@ -214,8 +215,8 @@ impl Evaluator<'_> {
         let matchers = &matrix.selector.matchers;
         self.each_series(matchers, frame.reach(), |this, (place, labels), samples| {
             drop_stale(samples);
-            let places = walks.places(&frame, &samples.times);
-            let slots = this.slide(&frame, places, samples, labels, visit)?;
+            let walk = walks.over(&frame, &samples.times);
+            let slots = this.slide(&frame, walk, samples, labels, visit)?;
             match slots.column(labels.clone(), false) {
                 Some(column) => this.give(place, column, taker),
                 None => Ok(()),
@@ -289,9 +290,9 @@ impl Evaluator<'_> {
             }
             drop_stale(&mut samples);
             self.natives.forget_resets(&mut samples.values);
-            let places = walks.places(&frame, &samples.times);
+            let walk = walks.over(&frame, &samples.times);
             self.starts.clear();
-            let slots = self.slide(&frame, places, &samples, &column.labels, visit)?;
+            let slots = self.slide(&frame, walk, &samples, &column.labels, visit)?;
             if let Some(column) = slots.column(column.labels, column.drop_name) {
                 self.give(place, column, taker)?;
             }
@@ -304,12 +305,12 @@ impl Evaluator<'_> {
     fn slide(
         &mut self,
         frame: &Frame,
-        places: &[(usize, usize)],
+        walk: &Walk,
         samples: &Samples,
         labels: &Labels,
         visit: &mut Visit<'_>,
     ) -> Result<Slots, Error> {
-        let mut slots = Slots::default();
+        let mut slots = Slots::with_room(walk.places.len());
         let natives = Rc::clone(&self.natives);
         let starts = self.starts_of(&samples.times);
         let is_native = !starts.is_empty() || natives.in_values(&samples.values);
@@ -320,10 +321,10 @@ impl Evaluator<'_> {
         });
         let track = Track::new(&samples.times, &samples.values).with_native(native);
         let mut seen = 0;
-        for (step, &(low, high)) in places.iter().enumerate() {
-            match track.window(frame, step, (low, high)) {
-                Some(window) if high > low => {
-                    seen += high - low;
+        for step in 0..walk.places.len() {
+            match track.window(Place { walk, frame, step }) {
+                Some(window) if !window.times.is_empty() => {
+                    seen += window.times.len();
                     slots.push(visit(step, &window)?);
                 }
                 _ => slots.push(ABSENT),
@@ -378,7 +379,7 @@ fn instants(
     samples: &Samples,
     value: &impl Fn(Timestamp, f64) -> f64,
 ) -> Slots {
-    let mut slots = Slots::default();
+    let mut slots = Slots::with_room(places.len());
     for &(low, high) in places {
         let newest = high.checked_sub(1).filter(|_| high > low);
         let found = newest.and_then(|at| Some((*samples.times.get(at)?, *samples.values.get(at)?)));
@@ -435,8 +436,18 @@ fn extend(frame: &Frame, edge: Edge, samples: &Samples) -> (Vec<Timestamp>, Vec<
     let at = frame.steps.at(0);
     let (times, values) = (samples.times.as_slice(), samples.values.as_slice());
     let track = Track::new(times, values);
-    let window =
-        Window { times, values, start, end, at, edge, track: &track, low: 0, native: None };
+    let window = Window {
+        times,
+        values,
+        start,
+        end,
+        at,
+        edge,
+        track: &track,
+        low: 0,
+        place: None,
+        native: None,
+    };
     let Some(borders) = crate::functions::extended::Borders::find(&window, false) else {
         return (Vec::new(), Vec::new());
     };

@@ -8,6 +8,7 @@ use narthex_store::Samples;
 use crate::native::Setting;
 use crate::plan::Edge;
 use crate::steps::Steps;
+use crate::track::Track;
 
 /// The samples that a range function sees at one step.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Window<'a> {
     /// The series that the window lies in, and where it begins there.
     pub(crate) track: &'a Track<'a>,
     pub(crate) low: usize,
+    /// Where its shape may be known already.
+    pub(crate) place: Option<Place<'a>>,
     /// What there is besides numbers, if there is anything.
     pub(crate) native: Option<Setting<'a>>,
 }
@@ -57,72 +60,90 @@ impl Window<'_> {
     ) -> f64 {
         let track = Track::new(times, values);
         let Self { start, end, at, edge, .. } = *self;
-        let window =
-            Window { times, values, start, end, at, edge, track: &track, low: 0, native: None };
+        let window = Window {
+            times,
+            values,
+            start,
+            end,
+            at,
+            edge,
+            track: &track,
+            low: 0,
+            place: None,
+            native: None,
+        };
         compute(&window)
     }
 
     /// The values from which the series fell to a lower one within the window.
     pub(crate) fn fallen(&self) -> impl Iterator<Item = f64> {
-        let falls = self.track.falls();
-        // Most series never fall.
-        let from = if falls.is_empty() { 0 } else { falls.partition_point(|&p| p <= self.low) };
-        let end = self.low + self.values.len();
-        let within = falls.get(from..).unwrap_or(&[]).iter().take_while(move |&&p| p < end);
-        within.filter_map(|&position| self.track.values.get(position - 1).copied())
+        self.track.fallen(self.low..self.low + self.values.len())
+    }
+
+    /// How the samples lie in the window; none if there are fewer than two.
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        match self.place.and_then(|place| place.walk.shapes(place.frame).get(place.step)) {
+            Some(&shape) => shape,
+            None => Shape::of(self.times, (self.start, self.end)),
+        }
     }
 }
 
-/// The samples of one series, and what is found out about all of them at once.
-#[derive(Debug)]
-pub(crate) struct Track<'a> {
-    times: &'a [Timestamp],
-    values: &'a [f64],
-    falls: OnceCell<Vec<usize>>,
-    native: Option<Setting<'a>>,
+/// The place of a window among those of all steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) walk: &'a Walk,
+    pub(crate) frame: &'a Frame,
+    pub(crate) step: usize,
 }
 
-impl<'a> Track<'a> {
-    pub(crate) fn new(times: &'a [Timestamp], values: &'a [f64]) -> Self {
-        Self { times, values, falls: OnceCell::new(), native: None }
+/// How samples lie in a window: what an extrapolation from them to the borders needs, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// From the first to the last.
+    pub(crate) sampled: f64,
+    /// What is taken for covered before the first, and after the last.
+    pub(crate) to_start: f64,
+    pub(crate) to_end: f64,
+    /// What the change over the samples is to be multiplied with for that over the window, and for
+    /// that per second of it.
+    pub(crate) factor: f64,
+    pub(crate) per_second: f64,
+}
+
+impl Shape {
+    /// The shape of samples at `times` in a window with these borders.
+    #[expect(clippy::cast_precision_loss, reason = "as Prometheus computes it")]
+    fn of(times: &[Timestamp], (start, end): (i64, i64)) -> Option<Self> {
+        let (&[first, .., last], gaps) = (times, times.len().saturating_sub(1)) else {
+            return None;
+        };
+        let mut to_start = first.0.saturating_sub(start) as f64 / 1000.0;
+        let mut to_end = end.saturating_sub(last.0) as f64 / 1000.0;
+        let sampled = (last.0 - first.0) as f64 / 1000.0;
+        let between = sampled / gaps as f64;
+        // A sample is missing when the gap is a tenth longer than usual: then the series is taken
+        // to begin or end half a gap away from the sample.
+        let threshold = between * 1.1;
+        if to_start >= threshold {
+            to_start = between / 2.0;
+        }
+        if to_end >= threshold {
+            to_end = between / 2.0;
+        }
+        let mut shape = Self { sampled, to_start, to_end, factor: 1.0, per_second: 1.0 };
+        shape.factor = shape.factor_from(to_start);
+        shape.per_second = shape.factor / ((end - start) as f64 / 1000.0);
+        Some(shape)
     }
 
-    /// With what there is besides numbers.
-    pub(crate) fn with_native(self, native: Option<Setting<'a>>) -> Self {
-        Self { native, ..self }
-    }
-
-    /// The window over the samples from `low` to before `high`.
-    pub(crate) fn window(
-        &'a self,
-        frame: &Frame,
-        step: usize,
-        (low, high): (usize, usize),
-    ) -> Option<Window<'a>> {
-        let end = frame.end(step);
-        Some(Window {
-            times: self.times.get(low..high)?,
-            values: self.values.get(low..high)?,
-            start: end.saturating_sub(frame.range),
-            end,
-            at: frame.steps.at(step),
-            edge: frame.edge,
-            track: self,
-            low,
-            native: self.native.map(|native| {
-                let starts = native.starts.get(low..high).unwrap_or(&[]);
-                Setting { starts, ..native }
-            }),
-        })
-    }
-
-    /// The positions of values that are lower than the one before.
-    fn falls(&self) -> &[usize] {
-        self.falls.get_or_init(|| {
-            let pairs = self.values.iter().zip(self.values.iter().skip(1));
-            let fallen = pairs.enumerate().filter(|(_, (before, value))| value < before);
-            fallen.map(|(position, _)| position + 1).collect()
-        })
+    /// The factor if the series began `to_start` before the first sample.
+    pub(crate) fn factor_from(&self, to_start: f64) -> f64 {
+        if self.sampled == 0.0 {
+            1.0
+        } else {
+            (self.sampled + to_start + self.to_end) / self.sampled
+        }
     }
 }
 
@@ -164,54 +185,74 @@ const WALK_MAX: usize = 1 << 15;
 #[derive(Debug, Default)]
 pub(crate) struct Walks {
     known: Vec<Walk>,
-    next: usize,
+    last: usize,
+    none: Walk,
 }
 
+/// The windows of all steps over one row of times.
 #[derive(Debug, Default)]
-struct Walk {
+pub(crate) struct Walk {
     times: Vec<Timestamp>,
-    places: Vec<(usize, usize)>,
+    /// For each step the first sample of its window and the one behind its last.
+    pub(crate) places: Vec<(usize, usize)>,
+    shapes: OnceCell<Vec<Option<Shape>>>,
 }
 
 impl Walks {
-    /// For each step the first sample of its window and the one behind its last.
-    pub(crate) fn places(&mut self, frame: &Frame, times: &[Timestamp]) -> &[(usize, usize)] {
+    /// The windows over samples at `times`.
+    pub(crate) fn over(&mut self, frame: &Frame, times: &[Timestamp]) -> &Walk {
         // One step is found sooner than remembered, and long rows would take much memory.
         let short = times.len().saturating_add(frame.steps.count) <= WALK_MAX;
         let room = if frame.steps.count > 1 && short { WALKS_MAX } else { 1 };
-        let mut known = self.known.iter();
-        let known = known.position(|walk| frame.steps.count > 1 && walk.times == times);
-        let at = known.unwrap_or_else(|| {
-            if self.known.len() < room {
-                self.known.push(Walk::default());
-                self.next = self.known.len() - 1;
-            } else {
-                self.next = (self.next + 1) % room;
+        let is_known = |walk: &Walk| frame.steps.count > 1 && walk.times == times;
+        if self.known.get(self.last).is_some_and(is_known) {
+            // Series come target by target.
+        } else if let Some(at) = self.known.iter().position(is_known) {
+            self.last = at;
+        } else if self.known.len() < room {
+            self.last = self.known.len();
+            self.known.push(Walk::of(frame, times));
+        } else {
+            self.last = (self.last + 1) % room;
+            if let Some(walk) = self.known.get_mut(self.last) {
+                *walk = Walk::of(frame, times);
             }
-            if let Some(walk) = self.known.get_mut(self.next) {
-                walk.follow(frame, times);
-            }
-            self.next
-        });
-        self.known.get(at).map_or(&[], |walk| &walk.places)
+        }
+        self.known.get(self.last).unwrap_or(&self.none)
     }
 }
 
 impl Walk {
-    fn follow(&mut self, frame: &Frame, times: &[Timestamp]) {
-        self.times.clear();
+    fn of(frame: &Frame, times: &[Timestamp]) -> Self {
+        let mut walk = Self::default();
         if frame.steps.count > 1 {
-            self.times.extend_from_slice(times);
+            walk.times.extend_from_slice(times);
         }
-        self.places.clear();
+        walk.places.reserve(frame.steps.count);
         let (mut low, mut high) = (0, 0);
         for step in 0..frame.steps.count {
             let end = frame.end(step);
             let start = end.saturating_sub(frame.range).saturating_sub(frame.before);
             low = advance(times, low, start);
             high = advance(times, high.max(low), end.saturating_add(frame.after));
-            self.places.push((low, high));
+            walk.places.push((low, high));
         }
+        walk
+    }
+
+    /// The shapes of all windows, if these are remembered.
+    fn shapes(&self, frame: &Frame) -> &[Option<Shape>] {
+        if self.times.is_empty() || frame.edge != Edge::Plain {
+            return &[];
+        }
+        self.shapes.get_or_init(|| {
+            let shape = |(step, &(low, high)): (usize, &(usize, usize))| {
+                let end = frame.end(step);
+                let borders = (end.saturating_sub(frame.range), end);
+                Shape::of(self.times.get(low..high)?, borders)
+            };
+            self.places.iter().enumerate().map(shape).collect()
+        })
     }
 }
 

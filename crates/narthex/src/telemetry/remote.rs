@@ -1,8 +1,8 @@
 //! Remote write, under Prometheus' names.
 
 use narthex_model::Timestamp;
-use narthex_remote::{QueueStats, Reason};
 use narthex_remote::stats::DURATION_BUCKETS;
+use narthex_remote::{QueueStats, Reason};
 use narthex_store::Stats;
 
 use super::text::Page;

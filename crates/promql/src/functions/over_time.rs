@@ -5,12 +5,27 @@ use narthex_model::ABSENT;
 use crate::numeric::{self, Mean, Sum};
 use crate::window::Window;
 
+/// The positions of the window's samples in the series.
+fn positions(window: &Window<'_>) -> std::ops::Range<usize> {
+    window.low..window.low + window.values.len()
+}
+
 pub(super) fn sum(window: &Window<'_>, _: &[f64]) -> f64 {
+    let sum = window.track.sum(positions(window));
+    if sum.value.is_finite() {
+        return sum.total();
+    }
     window.values.iter().fold(Sum::default(), |sum, &value| sum.plus(value)).total()
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a window holds far fewer than 2^53 samples")]
 pub(super) fn avg(window: &Window<'_>, _: &[f64]) -> f64 {
     let Some((&first, rest)) = window.values.split_first() else { return ABSENT };
+    let sum = window.track.sum(positions(window));
+    if sum.value.is_finite() {
+        let count = window.values.len() as f64;
+        return sum.value / count + sum.rest / count;
+    }
     let mut mean = Mean::new(first);
     for &value in rest {
         mean.add(value);
@@ -19,11 +34,11 @@ pub(super) fn avg(window: &Window<'_>, _: &[f64]) -> f64 {
 }
 
 pub(super) fn min(window: &Window<'_>, _: &[f64]) -> f64 {
-    extreme(window, |value, least| value < least).1
+    window.track.least(positions(window))
 }
 
 pub(super) fn max(window: &Window<'_>, _: &[f64]) -> f64 {
-    extreme(window, |value, most| value > most).1
+    window.track.most(positions(window))
 }
 
 pub(super) fn ts_of_min(window: &Window<'_>, _: &[f64]) -> f64 {

@@ -6,6 +6,9 @@ use super::extended;
 use crate::plan::Edge;
 use crate::window::Window;
 
+/// More than one by more than rounding.
+const NEARLY_ONE: f64 = 1.0 + 1e-9;
+
 /// What is to be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
@@ -29,54 +32,30 @@ pub(super) fn delta(window: &Window<'_>, _: &[f64]) -> f64 {
 
 /// The change from the first sample to the last, extended to the borders of the window where the
 /// samples suggest that the series goes on to there.
-#[expect(clippy::cast_precision_loss, reason = "as Prometheus computes it")]
 fn extrapolated(window: &Window<'_>, kind: Kind) -> f64 {
     if window.edge != Edge::Plain {
         return extended::change(window, kind);
     }
-    let (Some((first_at, first)), Some((last_at, last))) = (window.first(), window.last()) else {
-        return ABSENT;
-    };
-    if window.values.len() < 2 {
-        return ABSENT;
-    }
+    let (Some(shape), [first, .., last]) = (window.shape(), window.values) else { return ABSENT };
     let mut change = last - first;
     if kind.counter {
         for before in window.fallen() {
             change += before;
         }
-    }
-    let mut to_start = first_at.0.saturating_sub(window.start) as f64 / 1000.0;
-    let mut to_end = window.end.saturating_sub(last_at.0) as f64 / 1000.0;
-    let sampled = (last_at.0 - first_at.0) as f64 / 1000.0;
-    let between = sampled / (window.values.len() - 1) as f64;
-    // A sample is missing when the gap is a tenth longer than usual: then the series is taken to
-    // begin or end half a gap away from the sample.
-    let threshold = between * 1.1;
-    if to_start >= threshold {
-        to_start = between / 2.0;
-    }
-    if kind.counter {
-        // A counter does not begin below zero.
-        let mut to_zero = to_start;
-        if change > 0.0 && first >= 0.0 {
-            to_zero = sampled * (first / change);
-        }
-        if to_zero < to_start {
-            to_start = to_zero;
+        // A counter does not begin below zero. Hardly any is so young that it matters, and a
+        // division is dear: the first comparison only finds out whether it may.
+        if change > 0.0
+            && *first >= 0.0
+            && shape.sampled * first <= shape.to_start * change * NEARLY_ONE
+        {
+            let to_zero = shape.sampled * (first / change);
+            if to_zero < shape.to_start {
+                let factor = shape.factor_from(to_zero);
+                return change * if kind.per_second { factor / window.seconds() } else { factor };
+            }
         }
     }
-    if to_end >= threshold {
-        to_end = between / 2.0;
-    }
-    let mut factor = 1.0;
-    if sampled != 0.0 {
-        factor = (sampled + to_start + to_end) / sampled;
-    }
-    if kind.per_second {
-        factor /= window.seconds();
-    }
-    change * factor
+    change * if kind.per_second { shape.per_second } else { shape.factor }
 }
 
 pub(super) fn irate(window: &Window<'_>, _: &[f64]) -> f64 {
