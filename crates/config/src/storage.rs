@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::node::Node;
-use crate::read::Context;
 use crate::section::section;
 
 section! {
@@ -18,8 +16,8 @@ section! {
 
 section! {
     /// `storage.tsdb`.
-    pub struct Tsdb as "config.plain", check check {
-        /// Always zero: samples out of order are not taken.
+    pub struct Tsdb as "config.plain" {
+        /// How far behind the newest sample others may come; zero: samples come in order.
         out_of_order_time_window: Duration,
         /// How long data is kept; wins over the flags.
         retention: Option<Retention>,
@@ -41,12 +39,5 @@ section! {
     pub struct Exemplars as "config.ExemplarsConfig" {
         /// Most exemplars.
         max_exemplars: i64 = 100_000,
-    }
-}
-
-fn check(tsdb: &mut Tsdb, node: &Node, cx: &mut Context<'_>) {
-    if !tsdb.out_of_order_time_window.is_zero() {
-        let message = "samples out of order are not supported yet: expected 0s, or no such key";
-        cx.report_key(node, "out_of_order_time_window", message);
     }
 }

@@ -358,6 +358,9 @@ impl Server {
             .apply(&config.remote_write, &config.global.external_labels)
             .map_err(|e| format!("remote_write: {e}"))?;
         self.store.set_retention(self.app.flags.retention(config));
+        let tsdb = config.storage.tsdb.as_ref();
+        let window = tsdb.map_or(Duration::ZERO, |tsdb| tsdb.out_of_order_time_window);
+        self.store.set_out_of_order_window(window);
         Ok(())
     }
 

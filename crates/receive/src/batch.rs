@@ -82,8 +82,14 @@ impl Intake<'_> {
                 self.answer.samples += 1;
                 return Ok(());
             }
-            let same_time = newest.at == state.newest.at;
-            return Err(if same_time { Reason::Duplicate } else { Reason::OutOfOrder });
+            if newest.at == state.newest.at {
+                return Err(Reason::Duplicate);
+            }
+            if !self.takes_late {
+                return Err(Reason::OutOfOrder);
+            }
+            receiver.late.push((newest.at, state.series, value));
+            return Ok(());
         }
         let before = std::mem::replace(&mut state.newest, newest);
         self.in_order &= receiver.lanes.expect(state.source, newest.at);

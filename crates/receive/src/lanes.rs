@@ -390,7 +390,7 @@ impl Lane {
 }
 
 /// Why the store refused a row; `None`: it failed.
-fn reason_of(error: &Error) -> Option<Reason> {
+pub(crate) fn reason_of(error: &Error) -> Option<Reason> {
     Some(match error {
         Error::OutOfOrder { .. } => Reason::OutOfOrder,
         Error::Duplicate { .. } => Reason::Duplicate,

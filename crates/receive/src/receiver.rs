@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use narthex_model::Timestamp;
-use narthex_store::{Error, Writer};
+use narthex_store::{Error, SeriesRef, Writer};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::answer::{Answer, Failure, Reason};
@@ -12,7 +12,7 @@ use crate::batch::{PENDING_MAX, Pending};
 use crate::counters::Counters;
 use crate::key::{Key, Keys};
 use crate::labels::{Pairs, source_of};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, reason_of};
 use crate::table::{Newest, State, Table};
 use crate::{v1, v2};
 
@@ -57,6 +57,8 @@ pub struct Receiver {
     pub(crate) table: Table,
     pub(crate) lanes: Lanes,
     pub(crate) pending: Vec<Pending>,
+    /// Samples older than the newest of their series: time, series, value.
+    pub(crate) late: Vec<(i64, SeriesRef, f64)>,
     /// Room for a message.
     plain: Vec<u8>,
     writer: Arc<Mutex<Writer>>,
@@ -73,6 +75,8 @@ pub(crate) struct Intake<'a> {
     pub(crate) earliest: i64,
     /// No sample may be newer.
     pub(crate) latest: i64,
+    /// Whether samples may be older than the newest of their series.
+    pub(crate) takes_late: bool,
     /// Whether the samples of each source wait in the order of their times.
     pub(crate) in_order: bool,
     /// Why the store failed; nothing more is taken.
@@ -87,6 +91,7 @@ impl Receiver {
             table: Table::default(),
             lanes: Lanes::default(),
             pending: Vec::new(),
+            late: Vec::new(),
             plain: Vec::new(),
             writer,
             counters: Arc::default(),
@@ -128,15 +133,22 @@ impl Receiver {
     }
 
     fn take(&mut self, plain: &[u8], message: Message) -> Result<Answer, Failure> {
-        let (earliest, now) = {
+        let (earliest, now, takes_late) = {
             let writer = self.writer.lock();
-            (writer.oldest_accepted().0, writer.now())
+            (writer.oldest_accepted().0, writer.now(), writer.takes_late())
         };
         self.sweep(now);
         let latest = now.0.saturating_add(AHEAD_MS_MAX);
         let answer = Answer::default();
-        let mut intake =
-            Intake { receiver: self, answer, earliest, latest, in_order: true, failed: None };
+        let mut intake = Intake {
+            receiver: self,
+            answer,
+            earliest,
+            latest,
+            takes_late,
+            in_order: true,
+            failed: None,
+        };
         let walked = match message {
             Message::V1 => v1::walk(plain, &mut intake).map_err(v2::Unreadable::from),
             Message::V2 => v2::walk(plain, &mut intake),
@@ -179,7 +191,7 @@ impl Intake<'_> {
     /// The number of the series with this key, if it is known.
     #[inline]
     pub(crate) fn known(&mut self, key: Key) -> Option<u32> {
-        if self.receiver.pending.len() >= PENDING_MAX {
+        if self.receiver.pending.len() + self.receiver.late.len() >= PENDING_MAX {
             self.apply();
         }
         self.receiver.table.find(key)
@@ -226,7 +238,8 @@ impl Intake<'_> {
             pending.sort_by_key(|sample| sample.at);
         }
         let writer = Arc::clone(&self.receiver.writer);
-        let stored = self.rows(&pending, writer.lock());
+        let stored =
+            self.rows(&pending, writer.lock()).and_then(|()| self.late_rows(&mut writer.lock()));
         for sample in &pending {
             if let Some(state) = self.receiver.table.get(sample.state) {
                 self.receiver.lanes.settle(state.source);
@@ -274,10 +287,36 @@ impl Intake<'_> {
         lanes.flush(&mut writer, &mut self.answer)
     }
 
+    /// Hands the store what is older than the newest of its series.
+    fn late_rows(&mut self, writer: &mut Writer) -> Result<(), Error> {
+        let late = &mut self.receiver.late;
+        if late.is_empty() {
+            return Ok(());
+        }
+        late.sort_by_key(|&(at, ..)| at);
+        let mut row = Vec::new();
+        for samples in late.chunk_by(|a, b| a.0 == b.0) {
+            let Some(&(at, ..)) = samples.first() else { continue };
+            row.clear();
+            row.extend(samples.iter().map(|&(_, series, value)| (series, value)));
+            let count = row.len() as u64;
+            match writer.append_late(Timestamp(at), &row) {
+                Ok(_) => self.answer.samples += count,
+                Err(error) => {
+                    let reason = reason_of(&error).ok_or(error)?;
+                    self.answer.refused.add(reason, count, || format!("at {}", Timestamp(at)));
+                }
+            }
+        }
+        late.clear();
+        Ok(())
+    }
+
     /// Forgets what waits, as if it had not come.
     #[cold]
     fn undo(&mut self) {
-        let Receiver { table, lanes, pending, writer, .. } = &mut *self.receiver;
+        let Receiver { table, lanes, pending, late, writer, .. } = &mut *self.receiver;
+        late.clear();
         for sample in pending.drain(..).rev() {
             if let Some(state) = table.get_mut(sample.state) {
                 state.newest = sample.before;

@@ -387,7 +387,7 @@ impl Cycle {
             Some(&Known::Series(series)) => Some(series),
             _ => None,
         };
-        let oldest = at.plus_millis(-LAG_MS_MAX);
+        let oldest = at.plus_millis(-LAG_MS_MAX.max(writer.out_of_order_window_ms()));
         self.timed.append(writer, source, &self.stencil, oldest, series, refused)
     }
 

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use narthex_expo::{Slot, Stencil};
-use narthex_model::{Hashing, STALE, Timestamp};
+use narthex_model::{Hashing, STALE, Timestamp, is_absent};
 use narthex_store::{Error, SeriesRef, SourceRef, Writer};
 
 use crate::columns::{Columns, column};
@@ -27,6 +27,9 @@ pub(crate) struct Timed {
     groups: Vec<Group>,
     /// Where each slot stands, if it has come with a timestamp.
     places: Vec<Option<Place>>,
+    /// Samples of this scrape that are older than the last of their series, but not those of the
+    /// rest of their group.
+    late: Vec<Homeless>,
     /// When slots that have not come again were marked as stale: they may not go behind that.
     ended: HashMap<Slot, Timestamp, Hashing>,
 }
@@ -45,6 +48,17 @@ struct Group {
     last: Option<Timestamp>,
     /// This scrape's samples: column, slot and time.
     arrived: Vec<(u32, Slot, Timestamp)>,
+}
+
+/// What a sample is that does not follow the last one of its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The last one itself.
+    Known,
+    /// Another value at the same time.
+    Duplicate,
+    /// An older one.
+    Late,
 }
 
 /// A sample whose slot has no place yet, or has to leave the one it had.
@@ -72,8 +86,10 @@ impl Timed {
         series: impl Fn(Slot) -> Option<SeriesRef>,
         refused: &mut Refused,
     ) -> Result<(), Error> {
-        let homeless = self.sort_in(stencil, oldest, &series, refused);
+        let bounds = (oldest, writer.takes_late());
+        let homeless = self.sort_in(stencil, bounds, &series, refused);
         self.house(writer, source, homeless)?;
+        self.append_late(writer, stencil.values(), refused)?;
         for group in &mut self.groups {
             group.append(writer, stencil.values(), refused)?;
         }
@@ -148,7 +164,7 @@ impl Timed {
     fn sort_in(
         &mut self,
         stencil: &Stencil,
-        oldest: Timestamp,
+        (oldest, takes_late): (Timestamp, bool),
         series: &impl Fn(Slot) -> Option<SeriesRef>,
         refused: &mut Refused,
     ) -> Vec<Homeless> {
@@ -166,11 +182,14 @@ impl Timed {
                 continue;
             }
             if !self.ended.is_empty() {
-                if self.ended.get(&slot).is_some_and(|ended| at <= *ended) {
+                let behind = self.ended.get(&slot).is_some_and(|ended| at <= *ended);
+                if behind && !takes_late {
                     refused.out_of_order += 1;
                     continue;
                 }
-                self.ended.remove(&slot);
+                if !behind {
+                    self.ended.remove(&slot);
+                }
             }
             let place = self.places.get(slot.0 as usize).copied().flatten();
             let group = place.and_then(|p| Some((p, self.groups.get_mut(p.group as usize)?)));
@@ -179,6 +198,17 @@ impl Timed {
                 continue;
             };
             match group.arrived.first() {
+                Some(&(_, _, first)) if first != at && group.is_behind(place.column, at) => {
+                    let value = stencil.values().get(slot.0 as usize);
+                    match group.judge(place.column, at, value) {
+                        Verdict::Known => {}
+                        Verdict::Duplicate => refused.duplicate += 1,
+                        Verdict::Late if takes_late => {
+                            self.late.push(Homeless { slot, at, series });
+                        }
+                        Verdict::Late => refused.out_of_order += 1,
+                    }
+                }
                 Some(&(_, _, first)) if first != at => {
                     group.columns.blank(column(place.column as usize));
                     if let Some(member) = group.members.get_mut(place.column as usize) {
@@ -190,6 +220,19 @@ impl Timed {
             }
         }
         homeless
+    }
+
+    fn append_late(
+        &mut self,
+        writer: &mut Writer,
+        values: &[f64],
+        refused: &mut Refused,
+    ) -> Result<(), Error> {
+        for Homeless { slot, at, series } in self.late.drain(..) {
+            let Some(&value) = values.get(slot.0 as usize) else { continue };
+            refused.judge(writer.append_late(at, &[(series, value)]), 1)?;
+        }
+        Ok(())
     }
 
     /// Finds or makes a group for each: one that has this time in this scrape and no older.
@@ -271,6 +314,22 @@ impl Group {
             && self.arrived.first().is_some_and(|&(_, _, first)| first == at)
     }
 
+    /// Whether a column's last sample is not before `at`.
+    fn is_behind(&self, index: u32, at: Timestamp) -> bool {
+        let last = self.last.is_some_and(|last| at <= last);
+        last && !is_absent(self.columns.get(column(index as usize)))
+    }
+
+    /// What a sample that is not after the last row is, when its column has a sample there.
+    fn judge(&self, index: u32, at: Timestamp, value: Option<&f64>) -> Verdict {
+        let known = self.columns.get(column(index as usize)).to_bits();
+        match value {
+            _ if self.last != Some(at) => Verdict::Late,
+            Some(value) if value.to_bits() == known => Verdict::Known,
+            _ => Verdict::Duplicate,
+        }
+    }
+
     fn append(
         &mut self,
         writer: &mut Writer,
@@ -284,13 +343,15 @@ impl Group {
             return Ok(());
         };
         let value_of = |slot: Slot| values.get(slot.0 as usize).copied();
+        if self.last.is_some_and(|last| at < last) && writer.takes_late() {
+            return self.append_late(writer, at, values, refused);
+        }
         if self.last.is_some_and(|last| at <= last) {
             for &(index, slot, _) in &self.arrived {
-                let known = self.columns.get(column(index as usize)).to_bits();
-                match value_of(slot) {
-                    Some(value) if self.last == Some(at) && value.to_bits() == known => {}
-                    _ if self.last == Some(at) => refused.duplicate += 1,
-                    _ => refused.out_of_order += 1,
+                match self.judge(index, at, value_of(slot).as_ref()) {
+                    Verdict::Known => {}
+                    Verdict::Duplicate => refused.duplicate += 1,
+                    Verdict::Late => refused.out_of_order += 1,
                 }
             }
             return Ok(());
@@ -309,6 +370,22 @@ impl Group {
             self.last = Some(at);
         }
         Ok(())
+    }
+
+    /// What came is older than what came before: it goes beside the group's rows.
+    fn append_late(
+        &self,
+        writer: &mut Writer,
+        at: Timestamp,
+        values: &[f64],
+        refused: &mut Refused,
+    ) -> Result<(), Error> {
+        let sample = |&(index, slot, _): &(u32, Slot, Timestamp)| {
+            let series = *self.columns.series().get(index as usize)?;
+            Some((series, values.get(slot.0 as usize).copied()?))
+        };
+        let samples: Vec<_> = self.arrived.iter().filter_map(sample).collect();
+        refused.judge(writer.append_late(at, &samples), samples.len()).map(drop)
     }
 
     fn blank_missing(&mut self) {

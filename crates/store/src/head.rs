@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 pub(crate) mod cardinality;
 pub(crate) mod files;
 pub(crate) mod index;
+pub(crate) mod late;
 pub(crate) mod layout;
 pub(crate) mod mini;
 mod pages;
@@ -42,6 +43,10 @@ pub(crate) struct Head {
     max_time: AtomicI64,
     /// Rows before this time are refused: a block has their window, or will.
     frozen_until: AtomicI64,
+    /// How far behind the newest row others may come, in milliseconds.
+    late_window_ms: AtomicI64,
+    /// Late samples that are held.
+    late_samples: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) counters: Counters,
 }
@@ -54,9 +59,11 @@ pub(crate) struct Counters {
     pub(crate) series_limited: AtomicU64,
     pub(crate) rows_appended: AtomicU64,
     pub(crate) samples_appended: AtomicU64,
+    pub(crate) samples_late: AtomicU64,
     pub(crate) samples_out_of_order: AtomicU64,
     pub(crate) samples_duplicate: AtomicU64,
     pub(crate) samples_too_old: AtomicU64,
+    pub(crate) samples_out_of_bounds: AtomicU64,
     pub(crate) samples_too_far_ahead: AtomicU64,
 }
 
@@ -85,6 +92,8 @@ impl Head {
             last_seq: AtomicU64::new(0),
             max_time: AtomicI64::new(i64::MIN),
             frozen_until: AtomicI64::new(i64::MIN),
+            late_window_ms: AtomicI64::new(0),
+            late_samples: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             counters: Counters::default(),
         }
@@ -128,6 +137,41 @@ impl Head {
     /// Refuses rows before `until` from now on.
     pub(crate) fn freeze(&self, until: Timestamp) {
         self.frozen_until.fetch_max(until.0, Ordering::SeqCst);
+    }
+
+    /// How far behind the newest row others may come; 0: rows come in order.
+    pub(crate) fn late_window_ms(&self) -> i64 {
+        self.late_window_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_late_window_ms(&self, window_ms: i64) {
+        self.late_window_ms.store(window_ms, Ordering::Relaxed);
+    }
+
+    /// The oldest time that a late row may have; `None` if there are no late rows.
+    pub(crate) fn late_from(&self) -> Option<Timestamp> {
+        let window = Some(self.late_window_ms()).filter(|&window| window > 0)?;
+        Some(Timestamp(self.max_time()?.0.saturating_sub(window)))
+    }
+
+    /// The layouts of late rows.
+    pub(crate) fn late_layouts(&self) -> Vec<Arc<Layout>> {
+        let layouts = self.layouts.read();
+        let late = layouts.iter().filter(|(_, layout)| layout.is_late());
+        late.map(|(_, layout)| Arc::clone(layout)).collect()
+    }
+
+    /// Late samples that are held.
+    pub(crate) fn late_samples(&self) -> u64 {
+        self.late_samples.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_late(&self, samples: u64) {
+        self.late_samples.fetch_add(samples, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_late(&self, samples: u64) {
+        self.late_samples.fetch_sub(samples, Ordering::Relaxed);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -17,7 +17,8 @@ use crate::head::{Head, Pages};
 use crate::upkeep::{Chores, ChunkFiles, UpkeepCounters};
 use crate::view::{self, BAD_END, TMP_END, View};
 use crate::wal::Wal;
-use crate::{Error, Fs, Options, RowSeq, Store, Writer};
+use crate::writer::LateLayouts;
+use crate::{Error, Fs, Options, RowSeq, SourceRef, Store, Writer};
 
 mod recovery;
 
@@ -41,7 +42,7 @@ pub fn open(
     head.freeze(shelf.view.sealed_until);
     let found = files::load(&*fs)?;
     let mut chunk_files = ChunkFiles { next_number: found.next_number, held: found.files };
-    let mut recovery = Recovery::new(&head, shelf.view.sealed_until, found.chunks);
+    let mut recovery = Recovery::new(&head, &shelf.view, found.chunks);
     // No row may get the place of one that a consumer or a block has seen.
     let seq_used = cursors.bounds().map_or(RowSeq(0), |(_, last)| last).max(shelf.last_seq);
     let wal = Wal::open(Arc::clone(&fs), options.wal_segment_bytes_max, seq_used, &mut recovery)?;
@@ -81,7 +82,15 @@ pub fn open(
     });
     let (layouts, scratch) = (Pages::default(), Scratch::default());
     let dropped = Vec::new();
-    let writer = Writer { store: Arc::clone(&store), wal, layouts, dropped, ids, scratch };
+    let writer = Writer {
+        store: Arc::clone(&store),
+        wal,
+        layouts,
+        dropped,
+        ids,
+        scratch,
+        late: LateLayouts::default(),
+    };
     Ok((store, writer))
 }
 
@@ -120,7 +129,7 @@ impl Shelf {
                 }
             }
         }
-        let blocks = without_parts(fs, blocks);
+        let blocks = without_parts(fs, &blocks);
         let last_seq = blocks.iter().map(|block| block.meta().last_seq).max().unwrap_or_default();
         Ok(Self { view: View::new(blocks, Timestamp::MIN), damaged, next_number, last_seq })
     }
@@ -135,7 +144,9 @@ impl Shelf {
             }
             for chunk in block.chunks() {
                 ids.layout = ids.layout.max(chunk.layout.0.saturating_add(1));
-                ids.source = ids.source.max(chunk.source.0.saturating_add(1));
+                if chunk.source != SourceRef::LATE {
+                    ids.source = ids.source.max(chunk.source.0.saturating_add(1));
+                }
             }
         }
     }
@@ -163,27 +174,26 @@ fn remove(fs: &dyn Fs, path: &str) {
     }
 }
 
-/// Leaves out, and removes, the blocks whose window lies in that of another: those that a merge
-/// has joined, and those of a seal that failed at its very end.
-fn without_parts(fs: &dyn Fs, mut blocks: Vec<Arc<Block>>) -> Vec<Arc<Block>> {
-    // The largest window first; of equal ones the latest.
-    blocks.sort_by(|a, b| {
-        let (x, y) = (a.meta().window, b.meta().window);
-        let length = |w: narthex_model::TimeRange| w.end.0.saturating_sub(w.start.0);
-        length(y).cmp(&length(x)).then_with(|| b.name().cmp(a.name()))
-    });
-    let mut kept: Vec<Arc<Block>> = Vec::new();
-    for block in blocks {
+/// Leaves out, and removes, the blocks whose window lies in that of one that was written later:
+/// those that a merge has joined, and those of a seal that failed at its very end. What late rows
+/// came to only stands beside others.
+fn without_parts(fs: &dyn Fs, blocks: &[Arc<Block>]) -> Vec<Arc<Block>> {
+    let number = |block: &Block| {
+        let name = block.name().rsplit('/').next().unwrap_or_default();
+        (view::block_number(name), view::is_late(name))
+    };
+    let is_part = |block: &Arc<Block>| {
         let window = block.meta().window;
-        let covers = |other: &Arc<Block>| {
+        let (this, _) = number(block);
+        blocks.iter().any(|other| {
+            let (that, late) = number(other);
             let whole = other.meta().window;
-            whole.start <= window.start && window.end <= whole.end
-        };
-        if kept.iter().any(covers) {
-            remove(fs, block.name());
-        } else {
-            kept.push(block);
-        }
+            !late && this < that && whole.start <= window.start && window.end <= whole.end
+        })
+    };
+    let (parts, kept): (Vec<_>, Vec<_>) = blocks.iter().map(Arc::clone).partition(is_part);
+    for block in parts {
+        remove(fs, block.name());
     }
     kept
 }

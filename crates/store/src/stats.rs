@@ -33,7 +33,11 @@ pub struct Stats {
     pub samples_out_of_order: u64,
     /// Samples of rows refused for their layout has a row at the same time.
     pub samples_duplicate: u64,
-    /// Samples of rows refused as too old.
+    /// Samples stored out of order, within the window for that.
+    pub samples_late: u64,
+    /// Samples of rows refused as too old where none may come late.
+    pub samples_out_of_bounds: u64,
+    /// Samples of rows refused as older than the window for late ones.
     pub samples_too_old: u64,
     /// Samples of rows refused as too far ahead of the clock.
     pub samples_too_far_ahead: u64,
@@ -53,6 +57,8 @@ pub struct Stats {
     pub block_faults: u64,
     /// Windows sealed into blocks.
     pub seals: u64,
+    /// Blocks written of late rows.
+    pub late_seals: u64,
     /// Seals that failed (and are tried again).
     pub seals_failed: u64,
     /// Time spent sealing.

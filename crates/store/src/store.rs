@@ -50,7 +50,8 @@ impl Store {
         // ORDER: the blocks first. Rows that a later block takes over stay in the head while
         // these blocks are in use; rows that come in between are in the head anyway.
         let view = Arc::clone(&self.view.read());
-        let sight = Sight { sealed_until: view.sealed_until, seq: self.head.last_seq() };
+        let sight =
+            Sight { sealed_until: view.sealed_until, seq: self.head.last_seq(), late: view.late };
         Snapshot { head: Arc::clone(&self.head), view, sight }
     }
 
@@ -135,6 +136,16 @@ impl Store {
         result
     }
 
+    /// How far behind the newest row others may come, from now on; zero: not at all.
+    pub fn set_out_of_order_window(&self, window: Duration) {
+        self.head.set_late_window_ms(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
+    }
+
+    /// How far behind the newest row others may come; zero: rows come in order.
+    pub fn out_of_order_window(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.head.late_window_ms()).unwrap_or(0))
+    }
+
     /// Changes what is kept, from the next [`Store::upkeep`] on.
     pub fn set_retention(&self, retention: Retention) {
         *self.retention.lock() = retention;
@@ -167,6 +178,8 @@ impl Store {
             samples_appended: load(&counters.samples_appended),
             samples_out_of_order: load(&counters.samples_out_of_order),
             samples_duplicate: load(&counters.samples_duplicate),
+            samples_late: load(&counters.samples_late),
+            samples_out_of_bounds: load(&counters.samples_out_of_bounds),
             samples_too_old: load(&counters.samples_too_old),
             samples_too_far_ahead: load(&counters.samples_too_far_ahead),
             symbol_bytes,
@@ -177,6 +190,7 @@ impl Store {
             blocks_damaged: self.blocks_damaged,
             block_faults: view.blocks.iter().map(|block| block.faults()).sum(),
             seals: load(&upkeep.seals),
+            late_seals: load(&upkeep.late_seals),
             seals_failed: load(&upkeep.seals_failed),
             seal_time: Duration::from_nanos(load(&upkeep.seal_nanos)),
             merges: load(&upkeep.merges),

@@ -12,6 +12,7 @@ use crate::{Error, RowSeq, Store};
 
 pub(crate) use pack::ChunkFiles;
 
+mod late;
 mod merge;
 mod pack;
 mod retention;
@@ -22,6 +23,8 @@ mod seal;
 pub struct Upkeep {
     /// Windows sealed into blocks.
     pub sealed: u32,
+    /// Blocks of late rows written.
+    pub late_sealed: u32,
     /// Blocks that were merged into larger ones.
     pub blocks_merged: u32,
     /// Blocks removed by the retention.
@@ -45,12 +48,14 @@ pub(crate) struct Chores {
     unmergeable: BTreeSet<String>,
     next_block: u64,
     chunk_files: ChunkFiles,
+    late: late::LateChores,
 }
 
 /// What upkeep did since the store was opened.
 #[derive(Debug, Default)]
 pub(crate) struct UpkeepCounters {
     pub(crate) seals: AtomicU64,
+    pub(crate) late_seals: AtomicU64,
     pub(crate) seals_failed: AtomicU64,
     pub(crate) seal_nanos: AtomicU64,
     pub(crate) merges: AtomicU64,
@@ -68,12 +73,15 @@ impl Store {
     pub fn upkeep(&self) -> Result<Upkeep, Error> {
         let mut chores = self.chores.lock();
         let mut done = Upkeep::default();
-        let sealed = self.seal_if_due(&mut chores, &mut done);
+        let sealed = self
+            .seal_if_due(&mut chores, &mut done)
+            .and_then(|()| self.seal_late_if_due(&mut chores, &mut done));
         // The retention first if the seal failed: it may have been for want of space.
         self.apply_retention(&mut chores, &mut done);
         if sealed.is_ok() {
             self.merge_if_due(&mut chores, &mut done);
         }
+        self.forget_late(&mut chores);
         self.forget_sealed(&mut chores, &mut done);
         self.pack_head(&mut chores);
         self.remove_doomed(&mut chores);
@@ -84,9 +92,22 @@ impl Store {
 
     /// Serves `blocks` from now on.
     fn replace_view(&self, chores: &mut Chores, blocks: Vec<Arc<Block>>) {
+        self.replace_view_with(chores, blocks, |_| {});
+    }
+
+    /// Serves `blocks` from now on, with what else `change` says.
+    fn replace_view_with(
+        &self,
+        chores: &mut Chores,
+        blocks: Vec<Arc<Block>>,
+        change: impl FnOnce(&mut View),
+    ) {
         let mut view = self.view.write();
         chores.retired.push((Arc::downgrade(&view), view.sealed_until));
-        *view = Arc::new(View::new(blocks, view.sealed_until));
+        chores.late.retire(&view);
+        let mut next = View { late: view.late, ..View::new(blocks, view.sealed_until) };
+        change(&mut next);
+        *view = Arc::new(next);
     }
 
     /// Drops from the head the rows that the blocks of all views in use have.
@@ -99,7 +120,10 @@ impl Store {
             chores.forgotten_until = Some(until);
             // Who follows the rows asks for the columns of layouts long after they were dropped.
             let cursor = self.cursors.bounds().map_or(RowSeq(u64::MAX), |(first, _)| first.next());
+            let late = self.head.late_layouts();
+            let late = late.iter().filter_map(|layout| layout.stats(until).first_seq).min();
             let wanted_from = cursor.max(self.wal.first_seq());
+            let wanted_from = late.map_or(wanted_from, |late| wanted_from.min(late));
             done.series_removed = self.head.forget(until, wanted_from);
             chores.doomed.extend(chores.chunk_files.passed(until));
         }

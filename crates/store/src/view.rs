@@ -5,11 +5,14 @@ use std::sync::Arc;
 use narthex_model::Timestamp;
 
 use crate::block::Block;
+use crate::head::late::LateMark;
 
 /// Folder of the blocks.
 pub(crate) const DIR: &str = "blocks";
 /// What the names of blocks end with.
 const BLOCK_END: &str = ".block";
+/// What stands before that in the names of blocks of late rows.
+const LATE: &str = "-late";
 /// What the names of blocks that are being written end with.
 pub(crate) const TMP_END: &str = ".tmp";
 /// What the names of blocks end with that were set aside.
@@ -19,19 +22,22 @@ pub(crate) const BAD_END: &str = ".bad";
 /// its blocks, and keeps the head from dropping what only later blocks have.
 #[derive(Debug)]
 pub(crate) struct View {
-    /// By time; their windows do not overlap.
+    /// By time. Where windows overlap, those of late rows come behind the others.
     pub(crate) blocks: Vec<Arc<Block>>,
-    /// Rows before this time are in blocks, later ones in the head.
+    /// Rows before this time are in blocks, later ones in the head...
     pub(crate) sealed_until: Timestamp,
+    /// ...but for late rows, of which blocks have these.
+    pub(crate) late: LateMark,
 }
 
 impl View {
     /// Serves `blocks`; rows before `sealed_until` are no longer sought in the head even where
     /// no block has them.
     pub(crate) fn new(mut blocks: Vec<Arc<Block>>, sealed_until: Timestamp) -> Self {
-        blocks.sort_by_key(|block| block.meta().window.start);
-        let end = blocks.last().map_or(Timestamp::MIN, |b| b.meta().window.end.plus_millis(1));
-        Self { blocks, sealed_until: sealed_until.max(end) }
+        let key = |block: &Arc<Block>| (block.meta().window.start, is_late(block.name()));
+        blocks.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.name().cmp(b.name())));
+        let end = last_end(&blocks).map_or(Timestamp::MIN, |end| end.plus_millis(1));
+        Self { blocks, sealed_until: sealed_until.max(end), late: LateMark::default() }
     }
 
     /// Bytes of all blocks.
@@ -40,9 +46,24 @@ impl View {
     }
 }
 
+/// The end of the window that ends last.
+pub(crate) fn last_end(blocks: &[Arc<Block>]) -> Option<Timestamp> {
+    blocks.iter().map(|block| block.meta().window.end).max()
+}
+
 /// The file of the block with this number.
 pub(crate) fn block_path(number: u64) -> String {
     format!("{DIR}/{number:08}{BLOCK_END}")
+}
+
+/// The file of the block of late rows with this number.
+pub(crate) fn late_block_path(number: u64) -> String {
+    format!("{DIR}/{number:08}{LATE}{BLOCK_END}")
+}
+
+/// Whether the file is a block of late rows, beside the block of its window.
+pub(crate) fn is_late(name: &str) -> bool {
+    name.strip_suffix(BLOCK_END).is_some_and(|name| name.ends_with(LATE))
 }
 
 /// The number in the name of a file that is, was or should have become a block.
@@ -53,5 +74,6 @@ pub(crate) fn block_number(name: &str) -> Option<u64> {
 
 /// Whether a file of this name is a block.
 pub(crate) fn is_block(name: &str) -> bool {
-    block_number(name).is_some_and(|number| block_path(number).ends_with(&format!("/{name}")))
+    let is = |path: String| path.ends_with(&format!("/{name}"));
+    block_number(name).is_some_and(|number| is(block_path(number)) || is(late_block_path(number)))
 }

@@ -15,6 +15,10 @@ use crate::{Column, Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef, Store};
 
 mod newest;
 
+mod late;
+
+pub(crate) use late::LateLayouts;
+
 /// The one appender of a store.
 ///
 /// A [`SeriesRef`] that [`Writer::resolve`] gave stays good while the series stands in a layout
@@ -29,6 +33,7 @@ pub struct Writer {
     pub(crate) dropped: Vec<Pen>,
     pub(crate) ids: NextIds,
     pub(crate) scratch: Scratch,
+    pub(crate) late: LateLayouts,
 }
 
 /// A layout as its writer holds it.
@@ -150,6 +155,10 @@ impl Writer {
 
     /// Appends a row: first to the log with one write, then to what snapshots see. On any error
     /// nothing was stored.
+    ///
+    /// Within the window that [`Store::set_out_of_order_window`] opens, a row may also be older
+    /// than the last one of its layout, or than all that is not sealed yet. It is stored sample by
+    /// sample then, beside what the series have in order; the place returned is that of the last.
     pub fn append(&mut self, row: &Row<'_>) -> Result<RowSeq, Error> {
         let name = row.layout;
         let pen = self.layouts.get_mut(name.0).ok_or(Error::UnknownLayout(name))?;
@@ -161,7 +170,9 @@ impl Writer {
         let changed = if pen.refused { None } else { row.changed };
         let row = Row { changed, ..*row };
         pen.refused = true;
-        check_time(&self.store, pen.last, &row)?;
+        if check_time(&self.store, pen.last, &row)? == Timing::Late {
+            return self.append_row_late(&row);
+        }
         if self.wal.wants_roll() {
             self.roll()?;
         }
@@ -183,6 +194,7 @@ impl Writer {
     /// Begins a new segment of the log, with the definitions of the layouts in use.
     #[cold]
     fn roll(&mut self) -> Result<(), Error> {
+        self.drop_idle_late();
         self.forget_dropped();
         let (layouts, wal) = (&self.layouts, &self.store.wal);
         let index = &self.store.head.index;
@@ -250,47 +262,58 @@ impl Pen {
     }
 }
 
-/// Whether a row may enter at its time.
-fn check_time(store: &Store, last: Option<Timestamp>, row: &Row<'_>) -> Result<(), Error> {
+/// How a row enters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timing {
+    InOrder,
+    Late,
+}
+
+/// Whether a row may enter at its time, and how.
+fn check_time(store: &Store, last: Option<Timestamp>, row: &Row<'_>) -> Result<Timing, Error> {
     let head = &store.head;
     if head.is_closed() {
         return Err(Error::Closed);
     }
     let at = row.at;
-    match last {
-        Some(last) if at == last => {
-            return refuse(&head.counters.samples_duplicate, row, Error::Duplicate { at });
-        }
-        Some(last) if at < last => {
-            return refuse(
-                &head.counters.samples_out_of_order,
-                row,
-                Error::OutOfOrder { at, last },
-            );
-        }
-        _ => {}
-    }
-    if at.0 < head.frozen_until() {
-        return Err(too_old(store, row));
+    if last == Some(at) {
+        return refuse(&head.counters.samples_duplicate, row, Error::Duplicate { at });
     }
     let newest = store.clock.now().plus_millis(store.options.ahead_ms_max);
     if at > newest {
         let error = Error::TooFarAhead { at, newest };
         return refuse(&head.counters.samples_too_far_ahead, row, error);
     }
-    Ok(())
+    let behind = last.filter(|&last| at < last);
+    if behind.is_none() && at.0 >= head.frozen_until() {
+        return Ok(Timing::InOrder);
+    }
+    match (head.late_from(), behind) {
+        (Some(oldest), _) if at >= oldest => Ok(Timing::Late),
+        (None, Some(last)) => {
+            refuse(&head.counters.samples_out_of_order, row, Error::OutOfOrder { at, last })
+        }
+        _ => Err(too_old(store, row)),
+    }
 }
 
 #[cold]
-fn refuse(counter: &AtomicU64, row: &Row<'_>, error: Error) -> Result<(), Error> {
+fn refuse(counter: &AtomicU64, row: &Row<'_>, error: Error) -> Result<Timing, Error> {
     count(counter, present(row.values));
     Err(error)
 }
 
 #[cold]
 fn too_old(store: &Store, row: &Row<'_>) -> Error {
-    count(&store.head.counters.samples_too_old, present(row.values));
-    Error::TooOld { at: row.at, oldest: Timestamp(store.head.frozen_until()) }
+    let (head, counters) = (&store.head, &store.head.counters);
+    let late_from = head.late_from();
+    let counter = match late_from {
+        Some(_) => &counters.samples_too_old,
+        None => &counters.samples_out_of_bounds,
+    };
+    count(counter, present(row.values));
+    let frozen = Timestamp(head.frozen_until());
+    Error::TooOld { at: row.at, oldest: late_from.map_or(frozen, |late| late.min(frozen)) }
 }
 
 /// Number of values that are samples.

@@ -116,7 +116,7 @@ fn late_rows_are_refused_once_their_window_is_sealed() {
     assert!(matches!(bench.writer.append(&row(15_000 + 600_001)), Err(Error::TooFarAhead { .. })));
     assert_eq!(times(&bench.store.snapshot(), "late").0, [100, 10_000]);
     let stats = bench.store.stats();
-    assert_eq!((stats.samples_too_old, stats.samples_too_far_ahead), (1, 1));
+    assert_eq!((stats.samples_out_of_bounds, stats.samples_too_far_ahead), (1, 1));
 }
 
 #[test]

@@ -68,11 +68,6 @@ fn points_at_what_is_wrong() {
             "p.yml:3:12: remote_write[0].headers: authorization header must be changed via the \
              basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter",
         ),
-        (
-            "storage: {tsdb: {out_of_order_time_window: 30m}}",
-            "p.yml:1:44: storage.tsdb.out_of_order_time_window: samples out of order are not \
-             supported yet: expected 0s, or no such key",
-        ),
         ("rule_files: ['*/a.yml']", "p.yml:1:13: rule_files: invalid rule file path \"*/a.yml\""),
     ] {
         assert_eq!(refusal(text), want, "{text}");

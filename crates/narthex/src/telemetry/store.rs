@@ -48,8 +48,9 @@ const COUNTERS: &[(&str, &str, Get)] = &[
 const SAMPLES: &[(&str, &str, Get)] = &[
     ("prometheus_tsdb_head_samples_appended_total", "Total number of appended samples.", |s| s.samples_appended),
     ("prometheus_tsdb_out_of_order_samples_total", "Total number of out of order samples ingestion failed attempts due to out of order being disabled.", |s| s.samples_out_of_order),
-    ("prometheus_tsdb_out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.", |s| s.samples_too_far_ahead),
-    ("prometheus_tsdb_too_old_samples_total", "Total number of samples that were too old.", |s| s.samples_too_old),
+    ("prometheus_tsdb_out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.", |s| s.samples_out_of_bounds + s.samples_too_far_ahead),
+    ("prometheus_tsdb_too_old_samples_total", "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.", |s| s.samples_too_old),
+    ("prometheus_tsdb_head_out_of_order_samples_appended_total", "Total number of appended out of order samples.", |s| s.samples_late),
     ("narthex_store_duplicate_samples_total", "Samples refused for their layout had a row at the same time.", |s| s.samples_duplicate),
 ];
 

@@ -222,6 +222,27 @@ fn own_timestamps_are_honored() {
 }
 
 #[test]
+fn within_its_window_what_is_out_of_order_is_stored() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1 100\nb 1 100\n");
+    bench.scrape("a 2 300\nb 2 300\n");
+    let refused = bench.scrape("a 9 200\nb 9 150\n").refused;
+    assert_eq!(refused.out_of_order, 2);
+    bench.store.set_out_of_order_window(Duration::from_secs(60));
+    let refused = bench.scrape("a 3 200\nb 3 150\n").refused;
+    assert_eq!((refused.out_of_order, refused.duplicate), (0, 0));
+    // Once more: the same is known, another value at the newest time is not taken.
+    let refused = bench.scrape("a 3 200\nb 4 300\n").refused;
+    assert_eq!((refused.out_of_order, refused.duplicate), (0, 1));
+    bench.scrape("a 5 400\nb 5 400\n");
+    let of = |times: [i64; 4], values: [f64; 4]| -> Vec<_> {
+        times.into_iter().zip(values.map(Some)).collect()
+    };
+    assert_eq!(bench.series("a"), of([100, 200, 300, 400], [1.0, 3.0, 2.0, 5.0]));
+    assert_eq!(bench.series("b"), of([100, 150, 300, 400], [1.0, 3.0, 2.0, 5.0]));
+}
+
+#[test]
 fn tracked_timestamps_go_stale() {
     let mut bench = Bench::new("  track_timestamps_staleness: true\n");
     bench.scrape("a 1 500\nb 1\n");

@@ -177,7 +177,8 @@ pub(super) struct ChunkRecord {
     /// The layout's column that is the chunk's first.
     pub(super) first_column: u32,
     pub(super) times: TimeRange,
-    /// The first and the last row in the order of all rows; 0 if the order was not kept.
+    /// The lowest and the highest place of its rows in the order of all rows; 0 if the order was
+    /// not kept.
     pub(super) seqs: (RowSeq, RowSeq),
 }
 

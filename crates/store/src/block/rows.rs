@@ -15,9 +15,9 @@ use crate::{Error, LayoutRef, RowSeq, SeriesRef};
 pub(crate) struct Strip {
     /// The layout of the rows.
     pub(crate) layout: LayoutRef,
-    /// The place of the first row in the order of all rows.
+    /// The lowest place of its rows in the order of all rows.
     pub(crate) first: RowSeq,
-    /// The place of the last row.
+    /// The highest place.
     pub(crate) last: RowSeq,
     /// How many rows.
     pub(crate) rows: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Strip {
 /// Some rows of a strip, row after row; buffers to be reused.
 #[derive(Debug, Default)]
 pub(crate) struct Slice {
-    /// Time and place of each row.
+    /// Time and place of each row, in order of places.
     pub(crate) keys: Vec<(Timestamp, RowSeq)>,
     /// The rows' values, `columns` each.
     pub(crate) values: Vec<f64>,
@@ -40,6 +40,8 @@ pub(crate) struct Slice {
     seqs: Vec<RowSeq>,
     column: Vec<f64>,
     memory: Memory,
+    /// Which rows of the chunk are wanted.
+    rows: Vec<usize>,
 }
 
 impl Slice {
@@ -47,6 +49,20 @@ impl Slice {
     pub(crate) fn row(&self, row: usize) -> &[f64] {
         let start = row * self.columns;
         self.values.get(start..start + self.columns).unwrap_or(&[])
+    }
+
+    /// Chooses the first rows from the place `from` on.
+    fn pick(&mut self, from: RowSeq, rows_max: usize) {
+        let Self { keys, rows, seqs, times, .. } = self;
+        rows.clear();
+        rows.extend(seqs.iter().enumerate().filter(|(_, seq)| **seq >= from).map(|(row, _)| row));
+        if !seqs.is_sorted() {
+            // Late rows stand in order of time, and came in another.
+            rows.sort_by_key(|&row| seqs.get(row));
+        }
+        rows.truncate(rows_max);
+        keys.clear();
+        keys.extend(rows.iter().filter_map(|&row| Some((*times.get(row)?, *seqs.get(row)?))));
     }
 }
 
@@ -91,7 +107,7 @@ impl Block {
             .record(strip.chunks.0)
             .and_then(|record| ChunkView::open(self.bytes(), self.id(), record)?.seqs(&mut seqs));
         match read {
-            Ok(()) => (seqs.len() - seqs.partition_point(|&seq| seq <= after)) as u64,
+            Ok(()) => seqs.iter().filter(|&&seq| seq > after).count() as u64,
             Err(_) => u64::from(strip.rows),
         }
     }
@@ -121,10 +137,7 @@ impl Block {
         let view = ChunkView::open(self.bytes(), self.id(), self.record(strip.chunks.0)?)?;
         view.times(&mut out.times)?;
         view.seqs(&mut out.seqs)?;
-        let start = out.seqs.partition_point(|&seq| seq < from);
-        let end = out.seqs.len().min(start.saturating_add(rows_max));
-        let keys = out.times.iter().copied().zip(out.seqs.iter().copied());
-        out.keys.extend(keys.take(end).skip(start));
+        out.pick(from, rows_max);
         out.values.clear();
         out.values.resize(out.keys.len() * out.columns, ABSENT);
         if out.keys.is_empty() {
@@ -148,10 +161,9 @@ impl Block {
                     continue;
                 }
                 let wide = record.first_column as usize + column;
-                let values = out.column.get(start..end).unwrap_or(&[]);
                 let places = out.values.get_mut(wide..).unwrap_or(&mut []);
-                for (place, &value) in places.iter_mut().step_by(out.columns).zip(values) {
-                    *place = value;
+                for (place, &row) in places.iter_mut().step_by(out.columns).zip(&out.rows) {
+                    *place = out.column.get(row).copied().unwrap_or(ABSENT);
                 }
             }
         }

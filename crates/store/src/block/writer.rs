@@ -31,7 +31,8 @@ pub(crate) struct ChunkHead<'a> {
     pub columns: &'a [SeriesRef],
     /// The times of the rows, strictly rising; 1 to [`ROWS_MAX`], best between 240 and 960.
     pub times: &'a [Timestamp],
-    /// The rows' places in the order of all rows, rising; empty if they are not to be kept.
+    /// The rows' places in the order of all rows, rising unless they came late; empty if they
+    /// are not to be kept.
     pub seqs: &'a [RowSeq],
 }
 
@@ -132,7 +133,7 @@ impl Writer {
                 layout: layout as u32,
                 first_column: 0,
                 times: TimeRange::new(first, last),
-                seqs: (seq(head.seqs.first()), seq(head.seqs.last())),
+                seqs: (seq(head.seqs.iter().min()), seq(head.seqs.iter().max())),
             },
             times: times_blob,
             seqs: seqs_blob,

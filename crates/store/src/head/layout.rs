@@ -5,6 +5,7 @@ use std::sync::Arc;
 use narthex_model::{ABSENT, TimeRange, Timestamp, is_absent};
 use parking_lot::Mutex;
 
+use super::late::{LateMark, LateRow, LateRows};
 use super::mini::{FILE_ROWS, Mini, ROWS, RowKey, Scratch};
 use crate::codec::{Damaged, Decoder};
 use crate::{Column, LayoutRef, RowSeq, SeriesRef, SourceRef};
@@ -16,6 +17,8 @@ pub(crate) struct Sight {
     pub(crate) sealed_until: Timestamp,
     /// The last row that is visible.
     pub(crate) seq: RowSeq,
+    /// The late rows that are in blocks.
+    pub(crate) late: LateMark,
 }
 
 /// A layout and its rows that are not dropped yet. One writer appends, many readers read.
@@ -25,6 +28,8 @@ pub(crate) struct Layout {
     pub(crate) source: SourceRef,
     window_ms: i64,
     state: Mutex<State>,
+    /// Its rows, if they are late ones.
+    late: Option<Mutex<LateRows>>,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +111,8 @@ pub(crate) struct LayoutStats {
 
 impl Layout {
     pub(crate) fn new(name: LayoutRef, source: SourceRef, window_ms: i64) -> Self {
-        Self { name, source, window_ms, state: Mutex::default() }
+        let late = (source == SourceRef::LATE).then(Mutex::default);
+        Self { name, source, window_ms, state: Mutex::default(), late }
     }
 
     /// Appends columns; earlier rows have holes there.
@@ -158,6 +164,50 @@ impl Layout {
         true
     }
 
+    /// Whether its rows are late ones.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.is_some()
+    }
+
+    /// Takes a late row, whose samples are in order of columns.
+    pub(crate) fn push_late(&self, key: RowKey, samples: LateRow) {
+        let mut state = self.state.lock();
+        state.last_seq = state.last_seq.max(key.seq);
+        drop(state);
+        if let Some(late) = &self.late {
+            late.lock().push(key, samples);
+        }
+    }
+
+    /// Whether `column` has a late sample at `at`.
+    pub(crate) fn has_late_sample(&self, column: Column, at: Timestamp) -> bool {
+        self.late.as_ref().is_some_and(|late| late.lock().has_sample(column, at))
+    }
+
+    /// Calls `each` with the late rows that `mark` covers and `before` did not, by time.
+    pub(crate) fn each_late(
+        &self,
+        mark: LateMark,
+        before: LateMark,
+        mut each: impl FnMut(RowKey, &LateRow),
+    ) {
+        if let Some(late) = &self.late {
+            late.lock().covered(mark, before).for_each(|(key, row)| each(key, row));
+        }
+    }
+
+    /// How many late samples `mark` covers that `before` did not.
+    pub(crate) fn late_waiting(&self, mark: LateMark, before: LateMark) -> u64 {
+        let mut samples = 0;
+        self.each_late(mark, before, |_, row| samples += row.len() as u64);
+        samples
+    }
+
+    /// Drops the late rows that `mark` covers; returns how many samples went.
+    pub(crate) fn forget_late(&self, mark: LateMark) -> u64 {
+        self.late.as_ref().map_or(0, |late| late.lock().forget(mark))
+    }
+
     /// Takes note of a row that a block has.
     pub(crate) fn pass(&self, seq: RowSeq) {
         self.state.lock().last_seq = seq;
@@ -189,6 +239,9 @@ impl Layout {
 
     /// Whether `column` may have a sample in `range` that `sight` shows.
     pub(crate) fn has(&self, column: Column, range: TimeRange, sight: Sight) -> bool {
+        if let Some(late) = &self.late {
+            return late.lock().has(column, range, sight);
+        }
         let state = self.state.lock();
         let column = column.index();
         let last = state.windows.len().saturating_sub(1);
@@ -208,6 +261,13 @@ impl Layout {
         decoder: &mut Decoder,
         sink: &mut Sink<'_>,
     ) -> usize {
+        if let Some(late) = &self.late {
+            for (key, value) in late.lock().samples_of(column, range, sight) {
+                sink.add_key(key);
+                sink.values.push(value);
+            }
+            return 0;
+        }
         let column = column.index();
         let mut minis = Vec::new();
         let mut open = Vec::new();
@@ -256,6 +316,9 @@ impl Layout {
     /// Drops the rows of the windows that end at `until` or before. Returns whether any row is
     /// left.
     pub(crate) fn forget(&self, until: Timestamp) -> bool {
+        if let Some(late) = &self.late {
+            return late.lock().samples() > 0;
+        }
         let mut state = self.state.lock();
         let ends_by = |window: &Window| window.start.saturating_add(self.window_ms) <= until.0;
         if state.windows.last().is_some_and(ends_by) {
@@ -357,6 +420,11 @@ impl Layout {
             ..LayoutStats::default()
         };
         found.bytes += (state.open.values.len() * size_of::<f64>()) as u64;
+        if let Some(late) = &self.late {
+            let late = late.lock();
+            found.first_seq = late.first_seq();
+            found.bytes += late.samples() * size_of::<(Column, f64)>() as u64;
+        }
         for window in state.windows.iter().filter(|window| window.last >= from) {
             found.first.get_or_insert(window.first.at);
             found.first_seq.get_or_insert(window.first.seq);

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use narthex_model::{Hashing, Labels, Timestamp};
+use narthex_model::{Hashing, Labels, Timestamp, is_absent};
 
+use crate::block::Block;
 use crate::head::files::Stored;
 use crate::head::index::{Place, hash_labels};
+use crate::head::late::LateRow;
 use crate::head::mini::{RowKey, Scratch};
 use crate::head::{Head, Layout};
+use crate::view::View;
 use crate::wal::{NextIds, Replay};
 use crate::{Column, LayoutRef, RowBuf, RowSeq, SeriesRef, SourceRef};
 
@@ -17,6 +20,7 @@ use crate::{Column, LayoutRef, RowBuf, RowSeq, SeriesRef, SourceRef};
 pub(super) struct Recovery<'a> {
     head: &'a Head,
     sealed_until: Timestamp,
+    sealed_late: SealedLate<'a>,
     ids: NextIds,
     ids_found: bool,
     scratch: Scratch,
@@ -31,13 +35,14 @@ pub(super) struct Recovery<'a> {
 impl<'a> Recovery<'a> {
     pub(super) fn new(
         head: &'a Head,
-        sealed_until: Timestamp,
+        view: &'a View,
         chunks: HashMap<LayoutRef, Vec<Stored>, Hashing>,
     ) -> Self {
         let ids = NextIds { series: 1, source: 1, layout: 1 };
         Self {
             head,
-            sealed_until,
+            sealed_until: view.sealed_until,
+            sealed_late: SealedLate { blocks: &view.blocks, window_ms: head.window_ms, last: None },
             ids,
             ids_found: false,
             scratch: Scratch::default(),
@@ -85,11 +90,48 @@ impl Recovery<'_> {
         }
     }
 
+    /// Takes a row that came out of order, if no block has it.
+    fn place_late(&mut self, layout: &Layout, row: &RowBuf) {
+        if row.at < self.sealed_until && self.sealed_late.has(row) {
+            return layout.pass(row.seq);
+        }
+        let samples = (0..).map(Column).zip(row.values.iter().copied());
+        let samples: LateRow = samples.filter(|&(_, value)| !is_absent(value)).collect();
+        self.head.add_late(samples.len() as u64);
+        layout.push_late(RowKey { at: row.at, seq: row.seq }, samples);
+        self.head.raise_max_time(row.at);
+    }
+
     fn place(&mut self, row: &RowBuf) {
         let Some(layout) = self.head.layout(row.layout) else { return };
         let key = RowKey { at: row.at, seq: row.seq };
         layout.push(key, &row.values, || i64::MIN, &mut self.scratch);
         self.head.raise_max_time(row.at);
+    }
+}
+
+/// Which late rows blocks have: of a layout, in a window, all up to a place.
+#[derive(Debug)]
+struct SealedLate<'a> {
+    blocks: &'a [Arc<Block>],
+    window_ms: i64,
+    /// Looked up when first needed.
+    last: Option<BTreeMap<(LayoutRef, i64), RowSeq>>,
+}
+
+impl SealedLate<'_> {
+    fn has(&mut self, row: &RowBuf) -> bool {
+        let window = |at: Timestamp| at.0.div_euclid(self.window_ms);
+        let last = self.last.get_or_insert_with(|| {
+            let chunks = self.blocks.iter().flat_map(|block| block.chunks());
+            let mut last = BTreeMap::new();
+            for chunk in chunks.filter(|chunk| chunk.source == SourceRef::LATE) {
+                let seq = last.entry((chunk.layout, window(chunk.times.start))).or_default();
+                *seq = chunk.seqs.1.max(*seq);
+            }
+            last
+        });
+        last.get(&(row.layout, window(row.at))).is_some_and(|&last| row.seq <= last)
     }
 }
 
@@ -108,7 +150,9 @@ impl Replay for Recovery<'_> {
 
     fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
         self.ids.layout = self.ids.layout.max(layout.0.saturating_add(1));
-        self.ids.source = self.ids.source.max(source.0.saturating_add(1));
+        if source != SourceRef::LATE {
+            self.ids.source = self.ids.source.max(source.0.saturating_add(1));
+        }
         if self.head.layout(layout).is_some() {
             return;
         }
@@ -152,6 +196,9 @@ impl Replay for Recovery<'_> {
 
     fn row(&mut self, row: &RowBuf) {
         let Some(layout) = self.head.layout(row.layout) else { return };
+        if layout.is_late() {
+            return self.place_late(&layout, row);
+        }
         if row.at < self.sealed_until {
             return layout.pass(row.seq);
         }
@@ -162,6 +209,9 @@ impl Replay for Recovery<'_> {
 
     fn late_row(&mut self, row: &RowBuf) {
         let Some(layout) = self.head.layout(row.layout) else { return };
+        if layout.is_late() {
+            return self.place_late(&layout, row);
+        }
         if row.at < self.sealed_until || layout.has_row(row.at) {
             return;
         }

@@ -100,19 +100,17 @@ impl Series {
     pub fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), Error> {
         out.clear();
         BUFFERS.with_borrow_mut(|buffers| {
-            let mut last = None;
             for part in &self.blocks {
                 let Some(block) = self.view.blocks.get(part.position) else { continue };
                 let from = out.times.len();
                 block.read_with(part.index, range, &mut buffers.block, out);
-                // Two series of one block with the same labels: what is the second goes behind
-                // the first where it is later, else they have to be sorted.
-                if last == Some(part.position) {
-                    sort_from(from, out);
-                }
-                last = Some(part.position);
+                // Late rows have blocks of their own, and a block may have two series with the same
+                // labels.
+                sort_from(from, out);
             }
+            let from = out.times.len();
             self.read_head(range, buffers, out);
+            sort_from(from, out);
         });
         Ok(())
     }
@@ -148,13 +146,16 @@ impl Series {
 }
 
 /// Brings all samples into the order of time when those from `from` on are not behind the others.
+/// Of the samples at one instant the first stays.
 fn sort_from(from: usize, out: &mut Samples) {
     let Some((before, after)) = out.times.split_at_checked(from) else { return };
     match (before.last(), after.first()) {
         (Some(before), Some(after)) if before >= after => {}
         _ => return,
     }
-    let mut all: Vec<_> = out.times.drain(..).zip(out.values.drain(..)).collect();
+    let first = after.first().copied().unwrap_or(Timestamp::MIN);
+    let start = before.partition_point(|&at| at < first);
+    let mut all: Vec<_> = out.times.drain(start..).zip(out.values.drain(start..)).collect();
     all.sort_by_key(|&(at, _)| at);
     all.dedup_by_key(|&mut (at, _)| at);
     for (at, value) in all {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use narthex_model::TimeRange;
+
 use super::{Chores, Upkeep, add};
 use crate::block::{self, Block};
 use crate::view::{self, TMP_END};
@@ -43,7 +45,7 @@ impl Store {
 
     /// Positions of blocks that lie in one larger window which is past and not whole yet.
     fn mergeable(&self, blocks: &[Arc<Block>], chores: &Chores) -> Option<(usize, usize)> {
-        let past = blocks.last()?.meta().window.end.0;
+        let past = view::last_end(blocks)?.0;
         let age = self.retention.lock().age.map(|age| i64::try_from(age.as_millis()));
         let span_max = age.map_or(i64::MAX, |age| age.unwrap_or(i64::MAX) / RETENTION_SHARE);
         let mut windows = FAN_IN;
@@ -61,13 +63,24 @@ impl Store {
                     .is_some_and(|b| parent(b).saturating_add(1).saturating_mul(span) <= past + 1);
                 let failed = group.iter().any(|block| chores.unmergeable.contains(block.name()));
                 if group.len() > 1 && is_past && !failed {
-                    return Some((from, to));
+                    let whole = with_overlapping(blocks, (from, to));
+                    if self.is_settled(blocks.get(whole.0..whole.1).unwrap_or(&[])) {
+                        return Some(whole);
+                    }
                 }
                 from = to;
             }
             windows *= FAN_IN;
         }
         None
+    }
+
+    /// Whether no row can come late for these blocks, if any came late for them at all: else what
+    /// comes next would have them written once more.
+    fn is_settled(&self, blocks: &[Arc<Block>]) -> bool {
+        let oldest = self.head.late_from();
+        let mut late = blocks.iter().filter(|block| view::is_late(block.name()));
+        late.all(|block| oldest.is_none_or(|oldest| block.meta().window.end < oldest))
     }
 
     fn merge(&self, parts: &[Arc<Block>], chores: &mut Chores) -> Result<Block, Error> {
@@ -81,5 +94,24 @@ impl Store {
             chores.doomed.insert(path);
         }
         merged
+    }
+}
+
+/// The positions from the first to the last of the blocks that overlap with those given, or with
+/// those in turn. A merged block takes the place of every block in its window, so it must hold
+/// what they have.
+fn with_overlapping(blocks: &[Arc<Block>], (mut from, mut to): (usize, usize)) -> (usize, usize) {
+    loop {
+        let inner = blocks.get(from..to).unwrap_or(&[]);
+        let start = inner.iter().map(|block| block.meta().window.start).min();
+        let (Some(start), Some(end)) = (start, view::last_end(inner)) else { return (from, to) };
+        let whole = TimeRange::new(start, end);
+        let overlaps = |block: &Arc<Block>| block.meta().window.overlaps(whole);
+        let first = blocks.iter().position(overlaps).unwrap_or(from).min(from);
+        let behind = blocks.iter().rposition(overlaps).map_or(to, |last| last + 1).max(to);
+        if (first, behind) == (from, to) {
+            return (from, to);
+        }
+        (from, to) = (first, behind);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Chores, Upkeep, add};
 use crate::block::Block;
-use crate::{Error, Store};
+use crate::{Error, Store, view};
 
 impl Store {
     /// Takes out of service the blocks that the retention does not cover, oldest first.
@@ -12,9 +12,9 @@ impl Store {
         let retention = *self.retention.lock();
         let view = Arc::clone(&self.view.read());
         let (mut by_age, mut by_size) = (0, 0);
-        if let (Some(age), Some(newest)) = (retention.age, view.blocks.last()) {
+        if let (Some(age), Some(newest)) = (retention.age, view::last_end(&view.blocks)) {
             let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            let oldest = newest.meta().window.end.plus_millis(age_ms.saturating_neg());
+            let oldest = newest.plus_millis(age_ms.saturating_neg());
             let is_old = |block: &&Arc<Block>| block.meta().window.end <= oldest;
             by_age = view.blocks.iter().take_while(is_old).count();
         }

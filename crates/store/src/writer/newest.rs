@@ -4,6 +4,7 @@ use narthex_model::{Sample, TimeRange, Timestamp};
 
 use super::Writer;
 use crate::codec::Decoder;
+use crate::head::late::LateMark;
 use crate::head::layout::{Sight, Sink};
 use crate::{RowSeq, SeriesRef};
 
@@ -13,10 +14,12 @@ impl Writer {
         self.store.clock.now()
     }
 
-    /// No row may be older: blocks have, or will have, the windows before, or the retention would
-    /// remove it at once.
+    /// No row may be older: blocks have, or will have, the windows before and it is behind the
+    /// window for late rows, or the retention would remove it at once.
     pub fn oldest_accepted(&self) -> Timestamp {
         let frozen = Timestamp(self.store.head.frozen_until());
+        let late_from = self.store.head.late_from();
+        let frozen = late_from.map_or(frozen, |late| late.min(frozen));
         let age = self.store.retention.lock().age;
         let Some(age_ms) = age.and_then(|age| i64::try_from(age.as_millis()).ok()) else {
             return frozen;
@@ -30,7 +33,7 @@ impl Writer {
         let head = &self.store.head;
         let places = head.index.read().places(series.get()).to_vec();
         let from = Timestamp(head.frozen_until());
-        let sight = Sight { sealed_until: from, seq: RowSeq(u64::MAX) };
+        let sight = Sight { sealed_until: from, seq: RowSeq(u64::MAX), late: LateMark::default() };
         let range = TimeRange::new(from, Timestamp::MAX);
         let (mut decoder, mut newest) = (Decoder::default(), None::<Sample>);
         let (mut times, mut values) = (Vec::new(), Vec::new());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use narthex_model::{ABSENT, Labels, STALE, TimeRange, Timestamp, is_absent};
 use narthex_store::fs::SimFs;
@@ -70,7 +71,12 @@ pub(crate) fn history(seed: u64, windows: i64) -> Vec<Action> {
             2..5 => actions.push(Action::Sync),
             5..8 => actions.push(Action::Upkeep),
             8 => actions.push(Action::Cursor),
-            _ => actions.push(Action::Row(slot, at, random.below(1 << 30))),
+            9 => {
+                // At odd times, so that no sample in order is at the same one.
+                let back = i64::try_from(random.below(15_000)).unwrap();
+                actions.push(Action::Row(slot, (at - back).max(0) | 1, random.below(1 << 30)));
+            }
+            _ => actions.push(Action::Row(slot, at & !1, random.below(1 << 30))),
         }
     }
     actions.extend([Action::Sync, Action::Upkeep, Action::Upkeep]);
@@ -146,12 +152,20 @@ impl Run {
             }
             Action::Columns(slot, columns) => self.add(*slot, columns, writer),
             Action::Row(slot, at, random) => {
-                clock.set(Timestamp(*at));
+                if at % 2 == 0 {
+                    clock.set(Timestamp(*at));
+                }
                 let (layout, columns) = &self.slots[slot];
                 let values: Vec<f64> = columns.iter().map(|&c| value(*random, c)).collect();
                 let samples = columns.iter().zip(&values).filter(|(_, value)| !is_absent(**value));
                 let samples: Vec<_> =
                     samples.map(|(&c, value)| ((labels(c), *at), value.to_bits())).collect();
+                if at % 2 == 1
+                    && (samples.is_empty()
+                        || samples.iter().any(|(at, _)| self.tried.contains_key(at)))
+                {
+                    return Ok(());
+                }
                 self.tried.extend(samples.iter().cloned());
                 let row =
                     Row { layout: *layout, at: Timestamp(*at), values: &values, changed: None };
@@ -224,7 +238,10 @@ pub(crate) fn check_rows(store: &Store) {
 }
 
 pub(crate) fn open(fs: &SimFs, clock: &Arc<HandClock>) -> Result<(Arc<Store>, Writer), Error> {
-    narthex_store::open(Arc::new(fs.clone()), Arc::clone(clock) as _, options())
+    let opened = narthex_store::open(Arc::new(fs.clone()), Arc::clone(clock) as _, options())?;
+    let late = Duration::from_millis(16_000);
+    opened.0.set_out_of_order_window(late);
+    Ok(opened)
 }
 
 /// The same history, later.
