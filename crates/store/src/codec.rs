@@ -21,6 +21,7 @@ mod holes;
 mod ints;
 mod sequence;
 mod special;
+mod ticks;
 pub(crate) mod times;
 pub(crate) mod wire;
 

@@ -4,6 +4,7 @@
 
 use super::Damaged;
 use super::ints::{self, Coder, Sink, Work};
+use super::ticks::{self, Corrections, Grid, Ticks};
 use super::wire::{Reader, put_signed, put_varint, unzigzag, varint_bytes, zigzag};
 
 /// Set in the first byte when a divisor follows.
@@ -12,6 +13,9 @@ const HAS_DIVISOR: u8 = 0x08;
 const FLAG: u8 = 0x10;
 /// Where the coder's number stands in the first byte.
 const CODER_SHIFT: u32 = 5;
+
+/// Bits of a value from which on a clock's grid is sought.
+const TICKS_BITS_MIN: usize = 7;
 
 /// What is subtracted before coding. The number is part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,20 @@ enum Transform {
     DeltaDelta = 4,
     /// Differences minus those of another column.
     Predicted = 5,
+    /// Values on the grid of a clock.
+    Ticks = 6,
+}
+
+impl Transform {
+    /// Whether the first value stands before the residuals.
+    fn has_first(self) -> bool {
+        !matches!(self, Self::Offset | Self::Ticks)
+    }
+
+    /// Whether a base stands before the residuals.
+    fn has_base(self) -> bool {
+        !matches!(self, Self::Delta | Self::Predicted | Self::Ticks)
+    }
 }
 
 /// The differences of an earlier column, which a sequence may be predicted from.
@@ -47,6 +65,8 @@ struct Trial {
     divisor: u64,
     base: i64,
     distance: u64,
+    grid: Grid,
+    corrections: Corrections,
     coder: Coder,
     bytes: usize,
     residuals: Vec<u64>,
@@ -59,6 +79,8 @@ impl Default for Trial {
             divisor: 1,
             base: 0,
             distance: 0,
+            grid: Grid::default(),
+            corrections: Vec::new(),
             coder: Coder::Zero,
             bytes: usize::MAX,
             residuals: Vec::new(),
@@ -73,6 +95,7 @@ pub(super) struct Scratch {
     next: Trial,
     deltas: Vec<i64>,
     sorted: Vec<i64>,
+    clock: ticks::Finder,
 }
 
 /// Appends `values` in the fewest bytes. `predictors` may be empty; gives the distance of the one
@@ -89,7 +112,7 @@ pub(super) fn encode(
         put_signed(out, 0);
         return None;
     };
-    let Scratch { best, next, deltas, sorted } = scratch;
+    let Scratch { best, next, deltas, sorted, clock } = scratch;
     best.bytes = usize::MAX;
     deltas.clear();
     deltas.extend(values.iter().zip(rest).map(|(&a, &b)| b.wrapping_sub(a)));
@@ -112,6 +135,15 @@ pub(super) fn encode(
         next.transform = Transform::Offset;
         next.finish(first);
         keep_smaller(best, next);
+    }
+    // Noise around no trend, as durations are.
+    let noise = best.transform == Transform::Offset && best.divisor == 1;
+    if noise && best.bytes * 8 > values.len() * TICKS_BITS_MIN {
+        if let Some(grid) = clock.grid(values, &mut next.residuals, &mut next.corrections) {
+            (next.transform, next.grid, next.divisor) = (Transform::Ticks, grid, 1);
+            next.finish(first);
+            keep_smaller(best, next);
+        }
     }
     best.write(first, flag, out);
     (best.transform == Transform::Predicted).then_some(best.distance)
@@ -199,15 +231,20 @@ impl Trial {
             + if self.has_first() { varint_bytes(zigzag(first)) } else { 0 }
             + if self.has_base() { varint_bytes(zigzag(self.base)) } else { 0 }
             + usize::from(self.transform == Transform::Predicted)
+            + if self.transform == Transform::Ticks { self.grid_bytes() } else { 0 }
             + bytes;
     }
 
+    fn grid_bytes(&self) -> usize {
+        self.grid.bytes() + ticks::correction_bytes(&self.corrections)
+    }
+
     fn has_first(&self) -> bool {
-        self.transform != Transform::Offset
+        self.transform.has_first()
     }
 
     fn has_base(&self) -> bool {
-        !matches!(self.transform, Transform::Delta | Transform::Predicted)
+        self.transform.has_base()
     }
 
     fn write(&self, first: i64, flag: bool, out: &mut Vec<u8>) {
@@ -221,7 +258,13 @@ impl Trial {
         if self.transform == Transform::Predicted {
             put_varint(out, self.distance);
         }
+        if self.transform == Transform::Ticks {
+            self.grid.put(out);
+        }
         ints::encode(&self.residuals, self.coder, out);
+        if self.transform == Transform::Ticks {
+            ticks::put_corrections(&self.corrections, out);
+        }
     }
 }
 
@@ -343,6 +386,7 @@ pub(super) struct Head {
     first: i64,
     base: i64,
     distance: Option<u64>,
+    grid: Grid,
     /// The caller's flag.
     pub(super) flag: bool,
 }
@@ -358,16 +402,19 @@ impl Head {
             3 => Transform::DeltaMedian,
             4 => Transform::DeltaDelta,
             5 => Transform::Predicted,
+            6 => Transform::Ticks,
             _ => return Err(Damaged("unknown transform")),
         };
         let coder = Coder::from_tag(tag >> CODER_SHIFT)?;
         let divisor = if tag & HAS_DIVISOR == 0 { 1 } else { reader.varint()?.cast_signed() };
-        let first = if transform == Transform::Offset { 0 } else { reader.signed()? };
-        let has_base = !matches!(transform, Transform::Delta | Transform::Predicted);
-        let base = if has_base { reader.signed()? } else { 0 };
-        let distance =
-            if transform == Transform::Predicted { Some(reader.varint()?) } else { None };
-        Ok(Self { transform, coder, divisor, first, base, distance, flag: tag & FLAG != 0 })
+        let first = if transform.has_first() { reader.signed()? } else { 0 };
+        let base = if transform.has_base() { reader.signed()? } else { 0 };
+        let predicted = transform == Transform::Predicted;
+        let distance = if predicted { Some(reader.varint()?) } else { None };
+        let grid =
+            if transform == Transform::Ticks { Grid::read(reader)? } else { Grid::default() };
+        let flag = tag & FLAG != 0;
+        Ok(Self { transform, coder, divisor, first, base, distance, grid, flag })
     }
 
     /// How many columns back the predictor stands, if there is one.
@@ -393,6 +440,10 @@ impl Head {
         let (divisor, base, value, coder) = (self.divisor, self.base, self.first, self.coder);
         if self.transform == Transform::Offset {
             return ints::decode(reader, coder, count, work, &mut Offsets { divisor, base, out });
+        }
+        if self.transform == Transform::Ticks {
+            ints::decode(reader, coder, count, work, &mut Ticks { grid: self.grid, out })?;
+            return ticks::correct(reader, out);
         }
         let Some(rest) = count.checked_sub(1) else { return Ok(()) };
         out.push(value);
