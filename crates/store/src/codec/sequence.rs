@@ -138,12 +138,13 @@ pub(super) fn encode(
     }
     // Noise around no trend, as durations are.
     let noise = best.transform == Transform::Offset && best.divisor == 1;
-    if noise && best.bytes * 8 > values.len() * TICKS_BITS_MIN {
-        if let Some(grid) = clock.grid(values, &mut next.residuals, &mut next.corrections) {
-            (next.transform, next.grid, next.divisor) = (Transform::Ticks, grid, 1);
-            next.finish(first);
-            keep_smaller(best, next);
-        }
+    if noise
+        && best.bytes * 8 > values.len() * TICKS_BITS_MIN
+        && let Some(grid) = clock.grid(values, &mut next.residuals, &mut next.corrections)
+    {
+        (next.transform, next.grid, next.divisor) = (Transform::Ticks, grid, 1);
+        next.finish(first);
+        keep_smaller(best, next);
     }
     best.write(first, flag, out);
     (best.transform == Transform::Predicted).then_some(best.distance)

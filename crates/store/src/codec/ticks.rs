@@ -29,6 +29,8 @@ const VALUES_MIN: usize = 96;
 const VALUES_SOUGHT: usize = 240;
 /// How well values must stand on the grid: 1 for all on it, 0 for any.
 const SCORE_MIN: f64 = 0.5;
+/// Periods that are tried.
+const CANDIDATES_MAX: usize = 16;
 /// How often a period is sought in vain before no more is.
 const SEARCHES_MAX: u32 = 8;
 /// Low bits for the distance from the grid.
@@ -173,10 +175,16 @@ impl Finder {
         self.sorted.clear();
         self.sorted.extend_from_slice(values);
         self.sorted.sort_unstable();
-        let period = search(&self.sorted).map(|period| refine(&self.sorted, period))?;
-        let grid = fit(values, period, residuals, corrections)?;
+        let refined = search(&self.sorted).into_iter().map(|period| refine(&self.sorted, period));
+        // What a period saves: the ticks have fewer bits, the distances cost some.
+        let saved = |period: f64| {
+            let (cost, _) = assess(values, period)?;
+            Some(values.len() as f64 * period.log2() - cost as f64)
+        };
+        let best = refined.filter_map(|period| Some((saved(period)?, period)));
+        let (_, period) = best.max_by(|a, b| a.0.total_cmp(&b.0))?;
         (self.period, self.searches) = (Some(period), 0);
-        Some(grid)
+        fit(values, period, residuals, corrections)
     }
 }
 
@@ -192,92 +200,118 @@ fn score(differences: impl Iterator<Item = i64>, period: f64) -> (f64, usize) {
     (1.0 - 4.0 * off / count.max(1) as f64, count)
 }
 
-/// The period of a grid that the gaps between `sorted` neighbours tell.
-fn search(sorted: &[i64]) -> Option<f64> {
+/// The periods, best first, that the gaps between `sorted` neighbours tell. Parts of the period
+/// score as well as the whole.
+fn search(sorted: &[i64]) -> Vec<f64> {
     let neighbours = |lag: usize| {
         let pairs = sorted.iter().zip(sorted.get(lag..).unwrap_or(&[]));
         pairs.take(VALUES_SOUGHT).map(|(&a, &b)| (b - a) as f64)
     };
     let mut gaps: Vec<f64> = neighbours(1).chain(neighbours(2)).collect();
     gaps.retain(|&gap| gap > PERIOD_MIN / 2.0 && gap < PERIOD_MAX * GAP_PERIODS_MAX);
-    let mut best = (SCORE_MIN, None);
+    let mut found: Vec<(f64, f64)> = Vec::new();
     let mut period = PERIOD_MIN;
     while period < PERIOD_MAX {
         // Shorter gaps tell nothing of the period, over longer ones a small error is out of step.
         let (least, most) = (period * 0.6, period * GAP_PERIODS_MAX);
         let telling = gaps.iter().filter(|&&gap| gap > least && gap < most);
         let (score, count) = score(telling.map(|&gap| gap as i64), period);
-        // A part of the period scores as well as the whole: the longest that is about the best.
-        if count >= VALUES_MIN / 2 && score > SCORE_MIN && score > best.0 - 0.05 {
-            best = (best.0.max(score), Some(period));
+        if count >= VALUES_MIN / 2 && score > SCORE_MIN {
+            match found.last_mut() {
+                // The same period, seen a little wrong.
+                Some(same) if period < same.1 * 1.03 => {
+                    if score > same.0 {
+                        *same = (score, period);
+                    }
+                }
+                _ => found.push((score, period)),
+            }
         }
         period *= 1.0 + 0.1 / GAP_PERIODS_MAX;
     }
-    best.1
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.truncate(CANDIDATES_MAX);
+    found.into_iter().map(|(_, period)| period).collect()
 }
 
-/// A more exact period, by going from small values to ever larger ones.
-fn refine(sorted: &[i64], period: f64) -> f64 {
+/// A more exact period, by going from the gaps between neighbours to ever larger differences: over
+/// each the period is known well enough to count its ticks.
+fn refine(sorted: &[i64], mut period: f64) -> f64 {
     // The largest are often not of one clock: it was adjusted meanwhile, or counts otherwise.
     let sorted = sorted.get(..sorted.len() * 9 / 10).unwrap_or(&[]);
-    let (Some(&least), Some(&largest)) = (sorted.first(), sorted.last()) else { return period };
-    let (mut period, mut limit) = (period, period * 24.0);
-    loop {
-        let below = sorted.iter().map(|&v| (v - least) as f64).take_while(|&v| v < limit);
-        // The slope of the line through the values over their numbers of ticks.
-        let (mut n, mut x, mut y, mut xx, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for value in below {
-            let ticks = nearest(value, 1.0 / period) as f64;
-            n += 1.0;
-            x += ticks;
-            y += value;
-            xx += ticks * ticks;
-            xy += ticks * value;
+    let mut most = period * GAP_PERIODS_MAX;
+    for lag in [1, 1, 4, 16, 64, 256] {
+        let pairs = sorted.iter().zip(sorted.get(lag..).unwrap_or(&[]));
+        let (mut product, mut square) = (0.0, 0.0);
+        for (&a, &b) in pairs {
+            let difference = (b - a) as f64;
+            if difference < most {
+                let ticks = nearest(difference, 1.0 / period) as f64;
+                product += ticks * difference;
+                square += ticks * ticks;
+            }
         }
-        let spread = n * xx - x * x;
-        if n > 16.0 && spread > 0.0 {
-            period = (n * xy - x * y) / spread;
+        if square > 0.0 {
+            period = product / square;
         }
-        if limit > (largest - least) as f64 {
-            return period;
-        }
-        limit *= 3.0;
+        most *= 8.0;
+    }
+    period
+}
+
+/// A period's ticks: how many a value is nearest to, and how far above them it stands.
+struct Clock {
+    period: f64,
+    fixed: u64,
+}
+
+impl Clock {
+    fn new(period: f64) -> Option<Self> {
+        let sound = (PERIOD_MIN / 2.0..PERIOD_MAX * 2.0).contains(&period);
+        let fixed = (period * (1u64 << 32) as f64).round() as u64;
+        sound.then_some(Self { period, fixed })
+    }
+
+    fn ticks(&self, value: i64) -> (u64, i64) {
+        // A reading rounds down, so a duration is longer by half of the unit in the middle.
+        let ticks = nearest((value as f64 - 0.5).max(0.0), 1.0 / self.period) as u64;
+        (ticks, value - (ticks.wrapping_mul(self.fixed) >> 32).cast_signed())
     }
 }
 
-/// The grid of a period that takes the fewest bits.
+/// The grid of a period that takes the fewest bits, and how many its distances take; `None` if the
+/// values do not stand on one.
+fn assess(values: &[i64], period: f64) -> Option<(usize, Grid)> {
+    let clock = Clock::new(period)?;
+    let mut counts = [0u32; 2 * DISTANCE_MAX as usize];
+    let mut first = u64::MAX;
+    for &value in values {
+        let (ticks, distance) = clock.ticks(value);
+        first = first.min(ticks);
+        let slot = usize::try_from(distance + DISTANCE_MAX).ok();
+        if let Some(count) = slot.and_then(|slot| counts.get_mut(slot)) {
+            *count += 1;
+        }
+    }
+    let (cost, bits, base) = best_window(&counts, values.len())?;
+    Some((cost, Grid { period: clock.fixed, base, first, bits }))
+}
+
+/// The grid of a period with its residuals and corrections.
 fn fit(
     values: &[i64],
     period: f64,
     residuals: &mut Vec<u64>,
     corrections: &mut Corrections,
 ) -> Option<Grid> {
-    if !(PERIOD_MIN / 2.0..PERIOD_MAX * 2.0).contains(&period) {
-        return None;
-    }
-    let fixed = (period * (1u64 << 32) as f64).round() as u64;
-    // A reading rounds down, so a duration is longer by half of the unit in the middle.
-    let ticks_of = |value: i64| nearest((value as f64 - 0.5).max(0.0), 1.0 / period) as u64;
-    let distance = |value: i64, ticks: u64| value - (ticks.wrapping_mul(fixed) >> 32).cast_signed();
-    let mut counts = [0u32; 2 * DISTANCE_MAX as usize];
-    let mut first = u64::MAX;
-    for &value in values {
-        let ticks = ticks_of(value);
-        first = first.min(ticks);
-        let slot = usize::try_from(distance(value, ticks) + DISTANCE_MAX).ok();
-        if let Some(count) = slot.and_then(|slot| counts.get_mut(slot)) {
-            *count += 1;
-        }
-    }
-    let (bits, base) = best_window(&counts, values.len())?;
+    let (_, grid) = assess(values, period)?;
+    let clock = Clock::new(period)?;
     residuals.clear();
     corrections.clear();
-    let grid = Grid { period: fixed, base, first, bits };
     for (row, &value) in values.iter().enumerate() {
-        let ticks = ticks_of(value);
-        let above = distance(value, ticks).wrapping_sub(base);
-        let above = above.clamp(0, (1 << bits) - 1).cast_unsigned();
-        let residual = (ticks - first) << bits | above;
+        let (ticks, distance) = clock.ticks(value);
+        let above = distance.wrapping_sub(grid.base).clamp(0, (1 << grid.bits) - 1);
+        let residual = (ticks - grid.first) << grid.bits | above.cast_unsigned();
         residuals.push(residual);
         let difference = value.wrapping_sub(grid.value(residual));
         if difference != 0 {
@@ -287,9 +321,9 @@ fn fit(
     Some(grid)
 }
 
-/// How many bits for the distance, and from which on, given how often each occurs; `None` if the
-/// values do not stand on the grid.
-fn best_window(counts: &[u32], values: usize) -> Option<(u32, i64)> {
+/// What distances cost in bits in all, how many bits each has, and from which on they count, given
+/// how often each occurs; `None` if the values do not stand on the grid.
+fn best_window(counts: &[u32], values: usize) -> Option<(usize, u32, i64)> {
     let windows = (0..=DISTANCE_BITS_MAX).flat_map(|bits| {
         let starts = counts.windows(1 << bits).zip(-DISTANCE_MAX..);
         starts.map(move |(window, start)| {
@@ -297,8 +331,7 @@ fn best_window(counts: &[u32], values: usize) -> Option<(u32, i64)> {
             (values * bits as usize + outside * CORRECTION_BITS, bits, start)
         })
     });
-    let (cost, bits, start) = windows.min()?;
-    (cost < values * COST_BITS_MAX).then_some((bits, start))
+    windows.min().filter(|&(cost, ..)| cost < values * COST_BITS_MAX)
 }
 
 #[cfg(test)]
