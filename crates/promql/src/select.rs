@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use narthex_model::{ABSENT, Labels, Matcher, Sample, TimeRange, Timestamp, is_stale};
-use narthex_store::{Samples, Selection};
+use narthex_store::{Reader, Samples, Selection};
 
 use crate::column::{Column, Flow, Slots};
 use crate::eval::{Evaluator, series_of, without_names};
@@ -16,14 +16,14 @@ use crate::{Error, Series};
 
 /// Takes columns one by one.
 pub(crate) enum Taker<'t> {
-    /// Keeps them, with their places in the order of labels.
+    /// Keeps them, with their places in the order of the result.
     Keep(Vec<(usize, Column)>),
-    /// Looks at each and tells how many samples more it holds now.
-    Fold(&'t mut dyn FnMut(&Column) -> Result<usize, Error>),
+    /// Looks at each and its place, and tells how many samples more it holds now.
+    Fold(&'t mut dyn FnMut(usize, &Column) -> Result<usize, Error>),
 }
 
 impl Taker<'_> {
-    /// The columns that were kept, in the order of their labels.
+    /// The columns that were kept, in order.
     pub(crate) fn columns(self) -> Vec<Column> {
         match self {
             Self::Keep(mut columns) => {
@@ -58,12 +58,13 @@ impl Evaluator<'_> {
         &mut self,
         series: &narthex_store::Series,
         range: TimeRange,
+        reader: &mut Reader,
         samples: &mut Samples,
     ) -> Result<(), Error> {
         self.budget.release(samples.times.len());
         samples.clear();
         self.budget.tick()?;
-        series.read(range, samples)?;
+        reader.read(series, samples)?;
         self.read_native(series, range, samples)?;
         for warning in samples.warnings.drain(..) {
             self.notes.warn_plain(warning);
@@ -72,7 +73,7 @@ impl Evaluator<'_> {
     }
 
     /// Reads all series that satisfy `matchers`, those that stand together one after the other;
-    /// calls `visit` with each, its place in the order of labels and its samples.
+    /// calls `visit` with each, its place in the order of the selection and its samples.
     fn each_series(
         &mut self,
         matchers: &[Matcher],
@@ -81,10 +82,11 @@ impl Evaluator<'_> {
     ) -> Result<(), Error> {
         let selection = self.find(matchers, range)?;
         let mut order: Vec<_> = selection.series.iter().enumerate().collect();
-        order.sort_unstable_by_key(|(_, series)| series.shelf());
+        order.sort_by_key(|(_, series)| series.shelf());
         let mut samples = Samples::default();
+        let mut reader = Reader::new(range);
         for (place, series) in order {
-            self.read(series, range, &mut samples)?;
+            self.read(series, range, &mut reader, &mut samples)?;
             visit(self, (place, series.labels()), &mut samples)?;
         }
         self.budget.release(samples.times.len());
@@ -104,7 +106,7 @@ impl Evaluator<'_> {
                 columns.push((place, column));
                 held
             }
-            Taker::Fold(fold) => fold(&column)?,
+            Taker::Fold(fold) => fold(place, &column)?,
         };
         self.budget.hold(held)
     }
@@ -355,9 +357,10 @@ impl Evaluator<'_> {
         let frame = self.matrix_frame(matrix, steps)?;
         let selection = self.find(&matrix.selector.matchers, frame.reach())?;
         let mut out = Vec::new();
+        let mut reader = Reader::new(frame.reach());
         for series in &selection.series {
             let mut samples = Samples::default();
-            self.read(series, frame.reach(), &mut samples)?;
+            self.read(series, frame.reach(), &mut reader, &mut samples)?;
             drop_stale(&mut samples);
             let (times, values) = match frame.edge {
                 Edge::Plain => (samples.times, samples.values),

@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 
 pub(crate) mod cardinality;
 pub(crate) mod files;
+pub(crate) mod glance;
 pub(crate) mod index;
 pub(crate) mod late;
 pub(crate) mod layout;
@@ -23,6 +24,7 @@ pub(crate) mod mini;
 mod pages;
 mod postings;
 mod select;
+pub(crate) mod sink;
 mod symbols;
 
 pub(crate) use index::Index;

@@ -48,7 +48,7 @@ pub use open::open;
 pub use options::{Options, Retention};
 pub use row::{Row, RowBuf};
 pub use rows::RowReader;
-pub use snapshot::{Samples, Selection, Series, Snapshot};
+pub use snapshot::{Reader, Samples, Selection, Series, Snapshot};
 pub use stats::{Cardinality, Stats, WalStats};
 pub use store::Store;
 pub use upkeep::Upkeep;

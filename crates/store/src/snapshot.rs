@@ -14,13 +14,15 @@ use crate::histogram::Part;
 use crate::view::View;
 
 mod gather;
+mod reader;
 mod samples;
 mod series;
 
+pub use reader::Reader;
 pub use samples::Samples;
 pub use series::Series;
 
-use gather::Gathered;
+use gather::{Gathered, Order};
 use series::HeadPart;
 
 /// Series looked at while the head's index is held: long enough to be worth the lock, short
@@ -39,7 +41,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// The series that satisfy all matchers and may have samples in `range`, sorted by labels.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, Error> {
-        let Some(matchers) = visible(matchers) else { return Ok(Selection::default()) };
+        Ok(self.select_in(matchers, range, Order::Labels))
+    }
+
+    fn select_in(&self, matchers: &[Matcher], range: TimeRange, order: Order) -> Selection {
+        let Some(matchers) = visible(matchers) else { return Selection::default() };
         let matchers = &*matchers;
         let mut gathered = Gathered::default();
         let mut warnings = Vec::new();
@@ -53,10 +59,10 @@ impl Snapshot {
                 gathered.add_block(position, block, found, &mut warnings);
             }
         }
-        let series = gathered.into_series(&self.view, self.sight);
+        let series = gathered.into_series(&self.view, self.sight, order);
         warnings.sort();
         warnings.dedup();
-        Ok(Selection { series, warnings })
+        Selection { series, warnings }
     }
 
     /// Whether a series that satisfies all matchers has histograms or start times, at any time.
@@ -81,7 +87,6 @@ impl Snapshot {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, Error> {
-        let mut selection = self.select(matchers, range)?;
         let newest = self.head.max_time().unwrap_or(Timestamp::MIN);
         // From so many milliseconds on Prometheus makes a block of what its head begins with.
         let length = self.head.window_ms.saturating_add(self.head.window_ms / 2);
@@ -89,10 +94,7 @@ impl Snapshot {
             let times = block.meta().times;
             times.overlaps(range) && newest.0.saturating_sub(times.start.0) > length
         });
-        if !sorted {
-            selection.series.sort_by_key(Series::shelf);
-        }
-        Ok(selection)
+        Ok(self.select_in(matchers, range, if sorted { Order::Labels } else { Order::Stored }))
     }
 
     /// The label names of the series that [`Snapshot::select`] would give, sorted. What cannot be

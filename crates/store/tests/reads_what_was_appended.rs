@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use narthex_model::{ABSENT, Labels, MatchOp, Matcher, STALE, TimeRange, Timestamp, is_absent};
-use narthex_store::{Column, Error, LayoutRef, Row, Samples, SeriesRef, Store, Writer, testing};
+use narthex_store::{
+    Column, Error, LayoutRef, Reader, Row, Samples, Selection, SeriesRef, Store, Writer, testing,
+};
 use proptest::prelude::*;
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -24,6 +26,24 @@ fn read(store: &Store, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, V
             series.labels().clone(),
             samples.times.iter().map(|at| at.0).zip(values).collect(),
         ));
+    }
+    assert_eq!(read_together(&selection, range), out);
+    out
+}
+
+/// The same by a reader, which takes rows as a whole after a few columns.
+fn read_together(selection: &Selection, range: TimeRange) -> Vec<(Labels, Vec<(i64, u64)>)> {
+    let mut reader = Reader::new(range);
+    let mut samples = Samples::default();
+    let mut out = Vec::new();
+    for _ in 0..5 {
+        out.clear();
+        for series in &selection.series {
+            reader.read(series, &mut samples).unwrap();
+            let times = samples.times.iter().map(|at| at.0);
+            let found = times.zip(samples.values.iter().map(|value| value.to_bits())).collect();
+            out.push((series.labels().clone(), found));
+        }
     }
     out
 }

@@ -15,9 +15,18 @@ use crate::plan::{Aggregate, AggregateOp, Call, Expr, Func, Node};
 use crate::select::Taker;
 use crate::steps::Steps;
 
-/// Takes a column, and whether its metric's name is to be overlooked; tells how many samples more
-/// are held now.
-type Folding<'f> = dyn FnMut(&Column, bool) -> usize + 'f;
+/// Takes a column with its place in the order of all, and whether its metric's name is to be
+/// overlooked; tells how many samples more are held now.
+type Folding<'f> = dyn FnMut(usize, &Column, bool) -> usize + 'f;
+
+/// A group of columns.
+#[derive(Debug)]
+struct Group {
+    /// The least place of a member.
+    place: usize,
+    labels: Labels,
+    drop_name: bool,
+}
 
 /// What the elements of a group at one step came to.
 pub(super) trait State: Clone {
@@ -97,26 +106,28 @@ impl Evaluator<'_> {
     ) -> Result<Option<Vec<Column>>, Error> {
         let Some(mut states) = states(aggregate.op, steps.count) else { return Ok(None) };
         let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
-        let mut groups: Vec<(Labels, bool)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         let mut key = String::new();
-        self.stream(&aggregate.inner, steps, &mut |column, nameless| {
+        self.stream(&aggregate.inner, steps, &mut |place, column, nameless| {
             key.clear();
             encode_group(aggregate, &column.labels, nameless, &mut key);
-            let group = places.get(key.as_str()).copied().unwrap_or_else(|| {
+            let at = places.get(key.as_str()).copied().unwrap_or_else(|| {
                 let labels = super::group_labels(aggregate, &column.labels, nameless);
                 places.insert(labels.clone(), groups.len());
-                groups.push((labels, false));
+                groups.push(Group { place, labels, drop_name: false });
                 groups.len() - 1
             });
-            if let Some((_, drop_name)) = groups.get_mut(group) {
-                *drop_name |= column.drop_name;
+            if let Some(group) = groups.get_mut(at) {
+                group.place = group.place.min(place);
+                group.drop_name |= column.drop_name;
             }
-            states.add(group, column)
+            states.add(at, column)
         })?;
-        let all = groups.into_iter().enumerate();
-        let columns = all.filter_map(|(group, (labels, drop_name))| {
-            states.slots(group).column(labels, drop_name)
-        });
+        let mut order: Vec<_> = groups.into_iter().enumerate().collect();
+        order.sort_by_key(|(_, group)| group.place);
+        let columns = order
+            .into_iter()
+            .filter_map(|(at, group)| states.slots(at).column(group.labels, group.drop_name));
         Ok(Some(columns.collect()))
     }
 
@@ -127,7 +138,7 @@ impl Evaluator<'_> {
         if !bare.invariant || steps.count == 1 {
             match &bare.expr {
                 Expr::Vector(selector) => {
-                    let mut each = |column: &Column| Ok(fold(column, false));
+                    let mut each = |place: usize, column: &Column| Ok(fold(place, column, false));
                     let mut taker = Taker::Fold(&mut each);
                     return self.select_into(selector, steps, |_, value| value, &mut taker);
                 }
@@ -140,8 +151,8 @@ impl Evaluator<'_> {
             }
         }
         let columns = self.vector(node, steps)?;
-        for column in &columns {
-            let held = fold(column, false);
+        for (place, column) in columns.iter().enumerate() {
+            let held = fold(place, column, false);
             self.budget.hold(held)?;
         }
         Ok(())
@@ -160,7 +171,7 @@ impl Evaluator<'_> {
         let one_name = call.args.iter().any(has_one_name);
         let mut seen: HashSet<Labels, Hashing> = HashSet::default();
         let mut names: Vec<Labels> = Vec::new();
-        let mut each = |column: &Column| {
+        let mut each = |place: usize, column: &Column| {
             let labels = &column.labels;
             let metadata = labels.iter().filter(|(name, _)| is_metadata(name)).count();
             if drops
@@ -173,9 +184,10 @@ impl Evaluator<'_> {
                 names.push(labels.clone());
             }
             if marked && !column.drop_name {
-                return Ok(fold(&Column { drop_name: true, ..column.clone() }, false));
+                let column = Column { drop_name: true, ..column.clone() };
+                return Ok(fold(place, &column, false));
             }
-            Ok(fold(column, drops))
+            Ok(fold(place, column, drops))
         };
         self.range_into(call, compute, steps, &mut Taker::Fold(&mut each))?;
         self.note_counters(call, names.iter());

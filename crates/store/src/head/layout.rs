@@ -5,9 +5,11 @@ use std::sync::Arc;
 use narthex_model::{ABSENT, TimeRange, Timestamp, is_absent};
 use parking_lot::Mutex;
 
+use super::glance::Glance;
 use super::late::{LateMark, LateRow, LateRows};
 use super::mini::{FILE_ROWS, Mini, ROWS, RowKey, Scratch};
-use crate::codec::{Damaged, Decoder};
+use super::sink::Sink;
+use crate::codec::Decoder;
 use crate::{Column, LayoutRef, RowSeq, SeriesRef, SourceRef};
 
 /// What a reader may see of the head.
@@ -85,15 +87,6 @@ pub(crate) struct Due {
     /// Rows of the window before them.
     pub(crate) rows_before: usize,
     pub(crate) minis: Vec<Arc<Mini>>,
-}
-
-/// Where a reader wants the samples of columns.
-#[derive(Debug)]
-pub(crate) struct Sink<'a> {
-    pub(crate) times: &'a mut Vec<Timestamp>,
-    pub(crate) values: &'a mut Vec<f64>,
-    /// The places of the samples' rows, if they are wanted.
-    pub(crate) seqs: Option<&'a mut Vec<RowSeq>>,
 }
 
 /// Figures of a layout.
@@ -293,6 +286,23 @@ impl Layout {
             sink.values.push(value);
         }
         damaged
+    }
+
+    /// Takes the rows in `range` that `sight` shows; none if it has none, or late ones.
+    pub(crate) fn glance(&self, range: TimeRange, sight: Sight) -> Option<Glance> {
+        if self.late.is_some() {
+            return None;
+        }
+        let state = self.state.lock();
+        let last = state.windows.last()?;
+        let visible = state.windows.iter().filter(|window| window.is_visible(range, sight));
+        let minis: Vec<_> = visible.flat_map(|window| window.minis_in(range)).cloned().collect();
+        let open = if last.is_visible(range, sight) { state.open.keys.as_slice() } else { &[] };
+        let stride = state.open.stride;
+        let values = state.open.values.get(..open.len() * stride).unwrap_or(&[]);
+        let (keys, values) = (open.to_vec(), values.to_vec());
+        drop(state);
+        Some(Glance::new(minis, (&keys, values, stride), range, sight))
     }
 
     /// The start of the oldest window that is not before `from`.
@@ -575,52 +585,7 @@ impl Open {
 }
 
 impl Sight {
-    fn shows(self, range: TimeRange, key: RowKey) -> bool {
+    pub(super) fn shows(self, range: TimeRange, key: RowKey) -> bool {
         range.contains(key.at) && key.seq <= self.seq
-    }
-}
-
-impl Sink<'_> {
-    fn add_mini(
-        &mut self,
-        mini: &Mini,
-        column: usize,
-        range: TimeRange,
-        sight: Sight,
-        decoder: &mut Decoder,
-    ) -> Result<(), Damaged> {
-        let start = self.values.len();
-        mini.column(column, decoder, self.values)?;
-        let values = self.values.get(start..).unwrap_or(&[]);
-        let holes = values.iter().fold(false, |any, &value| any | is_absent(value));
-        let (first, last) = (mini.first_key(), mini.last_key());
-        if !holes && sight.shows(range, first) && sight.shows(range, last) {
-            self.times.extend(mini.times());
-            if let Some(seqs) = &mut self.seqs {
-                seqs.extend(mini.keys().map(|key| key.seq));
-            }
-            return Ok(());
-        }
-        let mut kept = start;
-        for (row, key) in mini.keys().enumerate() {
-            let Some(&value) = self.values.get(start + row) else { break };
-            if is_absent(value) || !sight.shows(range, key) {
-                continue;
-            }
-            self.add_key(key);
-            if let Some(place) = self.values.get_mut(kept) {
-                *place = value;
-            }
-            kept += 1;
-        }
-        self.values.truncate(kept);
-        Ok(())
-    }
-
-    fn add_key(&mut self, key: RowKey) {
-        self.times.push(key.at);
-        if let Some(seqs) = &mut self.seqs {
-            seqs.push(key.seq);
-        }
     }
 }

@@ -11,12 +11,23 @@ use crate::head::layout::Sight;
 use crate::histogram::{Part, PartSeries, attach};
 use crate::view::View;
 
+/// In which order series are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By their labels.
+    Labels,
+    /// Those that are stored together one after the other.
+    Stored,
+}
+
 /// Series as they are found, each with all its parts.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     found: Vec<Parts>,
     /// Where in `found` a series stands, by its number.
     by_number: HashMap<u32, usize, Hashing>,
+    /// Whether the head does not know one of them.
+    beside_head: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +61,7 @@ impl Gathered {
         }
         match block.labels(found.index) {
             Ok(labels) => {
+                self.beside_head = true;
                 self.by_number.insert(number, self.found.len());
                 self.found.push(Parts { number, labels, head: Vec::new(), blocks: vec![part] });
             }
@@ -57,9 +69,27 @@ impl Gathered {
         }
     }
 
-    /// The series, sorted by labels. Two numbers with the same labels (a series that came back
+    /// The series in that order. Two numbers with the same labels (a series that came back
     /// after the head had forgotten it) become one.
-    pub(super) fn into_series(mut self, view: &Arc<View>, sight: Sight) -> Vec<Series> {
+    pub(super) fn into_series(
+        mut self,
+        view: &Arc<View>,
+        sight: Sight,
+        order: Order,
+    ) -> Vec<Series> {
+        // The head's own numbers rise, and no two of them have the same labels.
+        let any_part = || self.found.iter().any(|parts| parts.labels.part().is_some());
+        if order == Order::Labels || self.beside_head || any_part() {
+            self.sort();
+        }
+        let mut series = self.put_together(view, sight);
+        if order == Order::Stored {
+            series.sort_by_key(Series::shelf);
+        }
+        series
+    }
+
+    fn sort(&mut self) {
         self.found.sort_by(|a, b| a.labels.cmp(&b.labels));
         self.found.dedup_by(|later, first| {
             let same = later.labels == first.labels;
@@ -70,6 +100,9 @@ impl Gathered {
             }
             same
         });
+    }
+
+    fn put_together(self, view: &Arc<View>, sight: Sight) -> Vec<Series> {
         let mut parts = Vec::new();
         let mut series = Vec::with_capacity(self.found.len());
         let make = |found: Parts| {

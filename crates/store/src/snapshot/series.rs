@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use narthex_model::{Labels, TimeRange, Timestamp};
 
-use super::Samples;
+use super::{Reader, Samples};
 use crate::block::{Scratch, SeriesIndex};
 use crate::codec::Decoder;
-use crate::head::layout::{Layout, Sight, Sink};
+use crate::head::layout::{Layout, Sight};
+use crate::head::sink::Sink;
 use crate::histogram::PartSeries;
 use crate::view::View;
 use crate::{Column, Error, RowSeq};
@@ -98,6 +99,16 @@ impl Series {
     /// instant once (the first sample stored wins), staleness markers included. A damaged chunk is
     /// left out and named in `out.warnings`.
     pub fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), Error> {
+        self.read_through(range, None, out);
+        Ok(())
+    }
+
+    pub(super) fn read_through(
+        &self,
+        range: TimeRange,
+        reader: Option<&mut Reader>,
+        out: &mut Samples,
+    ) {
         out.clear();
         BUFFERS.with_borrow_mut(|buffers| {
             for part in &self.blocks {
@@ -109,18 +120,26 @@ impl Series {
                 sort_from(from, out);
             }
             let from = out.times.len();
-            self.read_head(range, buffers, out);
+            self.read_head(range, reader, buffers, out);
             sort_from(from, out);
         });
-        Ok(())
     }
 
-    fn read_head(&self, range: TimeRange, buffers: &mut Buffers, out: &mut Samples) {
+    fn read_head(
+        &self,
+        range: TimeRange,
+        reader: Option<&mut Reader>,
+        buffers: &mut Buffers,
+        out: &mut Samples,
+    ) {
         let mut damaged = 0;
         if let [part] = self.head.as_slice() {
-            let mut sink = Sink { times: &mut out.times, values: &mut out.values, seqs: None };
             let decoder = &mut buffers.decoder;
-            damaged = part.layout.read(part.column, range, self.sight, decoder, &mut sink);
+            let read = reader.and_then(|r| r.read_column(part, self.sight, decoder, out));
+            damaged = read.unwrap_or_else(|| {
+                let mut sink = Sink { times: &mut out.times, values: &mut out.values, seqs: None };
+                part.layout.read(part.column, range, self.sight, decoder, &mut sink)
+            });
         } else if !self.head.is_empty() {
             let Buffers { decoder, times, values, seqs, several, .. } = buffers;
             times.clear();

@@ -5,7 +5,8 @@ use narthex_model::{Sample, TimeRange, Timestamp};
 use super::Writer;
 use crate::codec::Decoder;
 use crate::head::late::LateMark;
-use crate::head::layout::{Sight, Sink};
+use crate::head::layout::Sight;
+use crate::head::sink::Sink;
 use crate::{RowSeq, SeriesRef};
 
 impl Writer {
