@@ -7,6 +7,7 @@ mod ask;
 mod check_config;
 mod export;
 mod import;
+mod inspect;
 mod progress;
 
 /// How the command ended: well, or with a text that says why not.
@@ -21,7 +22,10 @@ const HELP: &str = "usage: narthex ctl <command>\n\n\
                           log and head; begun again after an interruption it goes on\n\
   export prometheus-blocks FOLDER [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
                           [--match SELECTOR]...\n\
-                          write blocks that Prometheus, promtool and Thanos open\n\n\
+                          write blocks that Prometheus, promtool and Thanos open\n\
+  dump PATH...            print what stands in files of a data directory, or in all of it\n\
+  verify PATH...          check every checksum; exit with 1 and name the place if one is wrong\n\
+  stat PATH...            print sizes, counts and bytes per sample\n\n\
 T is RFC 3339, or seconds or milliseconds since 1970. DIR is data/ unless given.\n\
 URL is that of the server, a route prefix included. By default it is the server that is the\n\
   first process of this container, else http://localhost:9090.\n";
@@ -29,6 +33,7 @@ URL is that of the server, a route prefix included. By default it is the server 
 /// Runs a command; `args` are the words after `ctl`. What it finds goes to `out`, what it has to
 /// say meanwhile to `notes`.
 pub fn run(args: &[String], out: &mut dyn Write, notes: &mut dyn Write) -> Outcome {
+    use inspect::Command::{Dump, Stat, Verify};
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["healthy", rest @ ..] => ask::run(rest, "/-/healthy", out),
@@ -36,6 +41,9 @@ pub fn run(args: &[String], out: &mut dyn Write, notes: &mut dyn Write) -> Outco
         ["check-config", files @ ..] if !files.is_empty() => check_config::run(files, out),
         ["import", rest @ ..] => import::run(rest, out, notes),
         ["export", rest @ ..] => export::run(rest, out, notes),
+        ["dump", paths @ ..] if !paths.is_empty() => inspect::run(Dump, paths, out),
+        ["verify", paths @ ..] if !paths.is_empty() => inspect::run(Verify, paths, out),
+        ["stat", paths @ ..] if !paths.is_empty() => inspect::run(Stat, paths, out),
         ["help" | "--help" | "-h"] => say(out, HELP),
         _ => Err(HELP.to_owned()),
     }

@@ -10,6 +10,7 @@
 //! adjacent windows. `FORMAT.md` draws the bytes.
 
 mod chunk;
+mod entries;
 mod fault;
 mod format;
 mod index;
@@ -32,6 +33,7 @@ use narthex_model::TimeRange;
 
 use crate::RowSeq;
 
+pub use entries::BlockEntry;
 pub(crate) use merge::merge;
 pub use reader::Block;
 #[cfg(test)]

@@ -163,6 +163,12 @@ fn encode(generation: u64, places: &BTreeMap<String, RowSeq>) -> Vec<u8> {
     out
 }
 
+/// Reads a file of cursors: its generation, and where each one stands. `None` when it is not whole.
+/// Pure, and made for any bytes.
+pub fn inspect_cursors(bytes: &[u8]) -> Option<(u64, BTreeMap<String, RowSeq>)> {
+    decode(bytes)
+}
+
 /// Reads a file of cursors: its generation and the places. Made for any bytes.
 fn decode(bytes: &[u8]) -> Option<(u64, BTreeMap<String, RowSeq>)> {
     if bytes.len() > FILE_BYTES_MAX {

@@ -37,7 +37,8 @@ mod view;
 mod wal;
 mod writer;
 
-pub use block::{Block, BlockSizes, Meta as BlockMeta};
+pub use block::{Block, BlockEntry, BlockSizes, Meta as BlockMeta};
+pub use cursor::inspect_cursors;
 pub use error::Error;
 pub use fs::Fs;
 pub use histogram::{Histograms, Part};
@@ -52,5 +53,5 @@ pub use snapshot::{Reader, Samples, Selection, Series, Snapshot};
 pub use stats::{Cardinality, Stats, WalStats};
 pub use store::Store;
 pub use upkeep::Upkeep;
-pub use wal::{Inspection, inspect};
+pub use wal::{Inspection, LogEntry, inspect, inspect_log};
 pub use writer::Writer;

@@ -161,9 +161,11 @@ fn open_block(fs: &dyn Fs, path: &str) -> Result<Block, Error> {
 /// One that could only not be read keeps its name, for next time it may go well.
 fn set_aside(fs: &dyn Fs, path: &str, error: &Error) {
     tracing::warn!(file = path, %error, "block is not served");
-    if let Error::Corrupt { .. } = error
-        && let Err(error) = fs.rename(path, &format!("{path}{BAD_END}"))
-    {
+    if !matches!(error, Error::Corrupt { .. }) {
+        return;
+    }
+    let renamed = fs.rename(path, &format!("{path}{BAD_END}"));
+    if let Err(error) = renamed.and_then(|()| fs.sync_dir(view::DIR)) {
         tracing::warn!(file = path, %error, "damaged block cannot be set aside");
     }
 }

@@ -55,6 +55,14 @@ pub struct Stats {
     pub blocks_damaged: u64,
     /// Damaged places that queries met in the blocks served now.
     pub block_faults: u64,
+    /// Bytes of blocks in which the scrubber has looked for damage.
+    pub scrub_bytes: u64,
+    /// Blocks that it has looked at as a whole.
+    pub scrub_blocks: u64,
+    /// Damaged places that it has found.
+    pub scrub_damaged: u64,
+    /// When it had last looked at all blocks.
+    pub scrub_pass_ended: Option<Timestamp>,
     /// Windows sealed into blocks.
     pub seals: u64,
     /// Blocks written of late rows.

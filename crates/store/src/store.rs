@@ -189,6 +189,11 @@ impl Store {
             lowest: in_blocks.chain(totals.range.map(|range| range.start)).min(),
             blocks_damaged: self.blocks_damaged,
             block_faults: view.blocks.iter().map(|block| block.faults()).sum(),
+            scrub_bytes: load(&upkeep.scrub.bytes),
+            scrub_blocks: load(&upkeep.scrub.blocks),
+            scrub_damaged: load(&upkeep.scrub.damaged),
+            scrub_pass_ended: Some(Timestamp(upkeep.scrub.pass_ended_ms.load(Ordering::Relaxed)))
+                .filter(|at| at.0 > 0),
             seals: load(&upkeep.seals),
             late_seals: load(&upkeep.late_seals),
             seals_failed: load(&upkeep.seals_failed),

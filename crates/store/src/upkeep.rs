@@ -10,13 +10,16 @@ use crate::block::Block;
 use crate::view::{self, View};
 use crate::{Error, RowSeq, Store};
 
-pub(crate) use pack::ChunkFiles;
-
 mod late;
 mod merge;
 mod pack;
 mod retention;
+mod scrub;
 mod seal;
+
+pub(crate) use pack::ChunkFiles;
+use scrub::Scrub;
+pub(crate) use scrub::ScrubCounters;
 
 /// What one round of upkeep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +52,7 @@ pub(crate) struct Chores {
     next_block: u64,
     chunk_files: ChunkFiles,
     late: late::LateChores,
+    scrub: Scrub,
 }
 
 /// What upkeep did since the store was opened.
@@ -62,11 +66,13 @@ pub(crate) struct UpkeepCounters {
     pub(crate) merges_failed: AtomicU64,
     pub(crate) removed_by_age: AtomicU64,
     pub(crate) removed_by_size: AtomicU64,
+    pub(crate) scrub: ScrubCounters,
 }
 
 impl Store {
     /// Does what is due, at most one seal and one merge: seals the oldest window, merges blocks,
-    /// applies the retention, drops from the head what blocks have, shortens the log. To be
+    /// applies the retention, drops from the head what blocks have, looks
+    /// for damage in some of them, shortens the log. To be
     /// called about every 10 s by one thread.
     ///
     /// After an error the store is as good as before, and the next call tries again.
@@ -85,6 +91,7 @@ impl Store {
         self.forget_sealed(&mut chores, &mut done);
         self.pack_head(&mut chores);
         self.remove_doomed(&mut chores);
+        self.scrub(&mut chores);
         sealed?;
         done.wal_segments_removed = self.shorten_log()?;
         Ok(done)

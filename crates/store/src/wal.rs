@@ -42,7 +42,7 @@ mod varint;
 
 pub(crate) use definition::NextIds;
 pub(crate) use handle::WalHandle;
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, LogEntry, inspect, inspect_log};
 pub(crate) use player::Replay;
 pub(crate) use reader::{LogReader, Logged};
 

@@ -39,6 +39,9 @@ const COUNTERS: &[(&str, &str, Get)] = &[
     ("prometheus_tsdb_wal_record_parts_bytes_written_total", "Total number of record part bytes written.", |s| s.wal.bytes_written),
     ("narthex_wal_segments_removed_total", "Segments of the log that were removed.", |s| s.wal.segments_removed),
     ("narthex_wal_rows_lost_total", "Rows removed from the log before a receiver had them.", |s| s.wal.rows_lost),
+    ("narthex_scrub_bytes_total", "Bytes of blocks in which damage was looked for.", |s| s.scrub_bytes),
+    ("narthex_scrub_blocks_total", "Blocks that were looked at as a whole.", |s| s.scrub_blocks),
+    ("narthex_scrub_damaged_total", "Damaged places found in blocks; the log names them.", |s| s.scrub_damaged),
     ("narthex_store_rows_appended_total", "Rows appended: one per scrape.", |s| s.rows_appended),
     ("narthex_store_series_limited_total", "Series refused by the series limit.", |s| s.series_limited),
 ];
@@ -67,6 +70,9 @@ pub fn store(page: &mut Page, stats: &Stats) {
     let name = "prometheus_tsdb_data_replay_duration_seconds";
     page.gauge(name, "Time taken to replay the data on disk.", stats.replay_time.as_secs_f64());
     times(page, stats);
+    let name = "narthex_scrub_pass_ended_timestamp_seconds";
+    let ended = stats.scrub_pass_ended.map_or(0.0, Timestamp::seconds);
+    page.gauge(name, "When all blocks had last been looked at; 0 if never yet.", ended);
     let name = "prometheus_tsdb_wal_fsync_duration_seconds";
     summary(page, name, "Duration of write log fsync.", stats.wal.sync_time, stats.wal.syncs);
     let name = "prometheus_tsdb_compaction_duration_seconds";

@@ -95,7 +95,7 @@ impl<'a> ChunkView<'a> {
         self.places
     }
 
-    fn checked_head(
+    pub(super) fn checked_head(
         file: &'a [u8],
         id: u64,
         record: ChunkRecord,

@@ -106,7 +106,7 @@ impl Block {
     }
 
     /// The footer that ends at `end`, and where its body stands.
-    fn at(view: &[u8], end: u64) -> Result<(Footer, u64, Arrays), Fault> {
+    pub(super) fn at(view: &[u8], end: u64) -> Result<(Footer, u64, Arrays), Fault> {
         let tail_offset = end.saturating_sub(TAIL_BYTES as u64);
         let decoding = Fault::decoding(tail_offset);
         let mut tail = Reader::new(slice(view, tail_offset, TAIL_BYTES as u64)?);
@@ -222,6 +222,20 @@ impl Block {
     /// Differs from that of every other block that this process has opened.
     pub(super) fn serial(&self) -> u64 {
         self.serial
+    }
+
+    /// Where the two footers end.
+    pub(super) fn footer_ends(&self) -> [u64; 2] {
+        // The postings stand between them.
+        let first = self.footer.sections.get(POSTINGS).map_or(0, |span| span.offset);
+        [first, self.footer.meta.bytes]
+    }
+
+    /// What a footer takes.
+    pub(super) fn footer_len(&self) -> u64 {
+        let is_ours = |end: &u64| *end > self.body;
+        let end = self.footer_ends().into_iter().find(is_ours).unwrap_or(self.body);
+        end - self.body
     }
 
     /// What the sections take, with the checksums of their pages.

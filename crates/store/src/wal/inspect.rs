@@ -3,10 +3,39 @@
 use std::io;
 use std::sync::Arc;
 
-use super::player::{Played, Player};
+use narthex_model::Labels;
+
+use super::definition::NextIds;
+use super::frame::HEADER_BYTES;
+use super::player::{Played, Player, Replay};
 use super::scan::Scanner;
-use crate::RowBuf;
 use crate::fs::FsRead;
+use crate::{LayoutRef, RowBuf, RowSeq, SeriesRef, SourceRef};
+
+/// What stands at some place of a segment.
+#[derive(Debug)]
+pub enum LogEntry<'a> {
+    /// What the segment is; series, source and layout that come next are named.
+    Head(u32, u32, u32),
+    /// A series has these labels.
+    Series(SeriesRef, Labels),
+    /// A layout belongs to this source.
+    Layout(LayoutRef, SourceRef),
+    /// A layout has these columns, behind those it had.
+    Columns(LayoutRef, &'a [SeriesRef]),
+    /// No more rows come for a layout.
+    Drop(LayoutRef),
+    /// A row.
+    Row(&'a RowBuf),
+    /// The segment was closed in good order; the next row has this place.
+    End(RowSeq),
+    /// Bytes that are no record; what follows is.
+    Damaged,
+    /// A record that is whole and makes no sense.
+    Malformed,
+    /// No record from here to the end, so many bytes: the power went, or they are damaged.
+    Torn(u64),
+}
 
 /// What a segment holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,31 +59,93 @@ pub struct Inspection {
 /// Looks at the bytes of the segment `number`; calls `row` with each row. Pure, and made for any
 /// bytes.
 pub fn inspect(number: u64, bytes: &[u8], row: &mut dyn FnMut(&RowBuf)) -> Inspection {
+    inspect_log(number, bytes, &mut |_, entry| {
+        if let LogEntry::Row(found) = entry {
+            row(found);
+        }
+    })
+}
+
+/// Looks at the bytes of the segment `number`; calls `visit` with the place of each record, in
+/// bytes from the start, and with what it says. Pure, and made for any bytes.
+pub fn inspect_log(
+    number: u64,
+    bytes: &[u8],
+    visit: &mut dyn FnMut(u64, LogEntry<'_>),
+) -> Inspection {
     let end = bytes.len() as u64;
     let mut scanner = Scanner::new(number, Arc::new(Bytes(bytes.to_vec())));
     let mut player = Player::default();
     let (mut inspection, mut buffer) = (Inspection::default(), RowBuf::default());
     // Memory is read without errors, so an error ends the walk as the end does.
     while let Ok(Some(found)) = scanner.next(end) {
-        inspection.damaged += u64::from(scanner.take_damage().is_some());
+        if let Some(offset) = scanner.take_damage() {
+            inspection.damaged += 1;
+            visit(offset, LogEntry::Damaged);
+        }
         let Ok(payload) = scanner.payload(found, end) else {
             break;
         };
         inspection.records += 1;
-        match player.play(found, payload, &mut buffer, None) {
-            Played::Row => {
+        let offset = found.payload_at - HEADER_BYTES as u64;
+        let mut tell = Tell { offset, visit };
+        match player.play(found, payload, &mut buffer, Some(&mut tell)) {
+            Played::Row | Played::Late => {
                 inspection.rows += 1;
                 let present = buffer.values.iter().filter(|&&it| !narthex_model::is_absent(it));
                 inspection.samples += present.count() as u64;
-                row(&buffer);
+                visit(offset, LogEntry::Row(&buffer));
             }
-            Played::End(_) => inspection.ended = true,
-            Played::Malformed => inspection.malformed += 1,
-            Played::Late | Played::Other => {}
+            Played::End(seq) => {
+                inspection.ended = true;
+                visit(offset, LogEntry::End(seq));
+            }
+            Played::Malformed => {
+                inspection.malformed += 1;
+                visit(offset, LogEntry::Malformed);
+            }
+            Played::Other => {}
         }
     }
-    inspection.torn_bytes = scanner.tail(end).map_or(0, |tail| tail.end - tail.start);
+    if let Some(tail) = scanner.tail(end) {
+        inspection.torn_bytes = tail.end - tail.start;
+        visit(tail.start, LogEntry::Torn(inspection.torn_bytes));
+    }
     inspection
+}
+
+/// Passes definitions on, with the place of their record.
+struct Tell<'a> {
+    offset: u64,
+    visit: &'a mut dyn FnMut(u64, LogEntry<'_>),
+}
+
+impl Replay for Tell<'_> {
+    fn ids(&mut self, ids: NextIds) {
+        (self.visit)(self.offset, LogEntry::Head(ids.series, ids.source, ids.layout));
+    }
+
+    fn series(&mut self, series: SeriesRef, labels: Labels) {
+        (self.visit)(self.offset, LogEntry::Series(series, labels));
+    }
+
+    fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
+        (self.visit)(self.offset, LogEntry::Layout(layout, source));
+    }
+
+    fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
+        (self.visit)(self.offset, LogEntry::Columns(layout, series));
+    }
+
+    fn drop_layout(&mut self, layout: LayoutRef) {
+        (self.visit)(self.offset, LogEntry::Drop(layout));
+    }
+
+    fn row(&mut self, _: &RowBuf) {}
+
+    fn wants_changes(&self) -> bool {
+        false
+    }
 }
 
 /// A file in memory.
