@@ -28,6 +28,8 @@ pub(super) struct Recovery<'a> {
     chunks: HashMap<LayoutRef, Vec<Stored>, Hashing>,
     /// Layouts whose first rows came from chunk files, with the last of these.
     restored: HashMap<LayoutRef, RowSeq, Hashing>,
+    /// Columns of series whose labels are not known yet: they may stand further on.
+    nameless: Vec<(SeriesRef, Place)>,
     /// Rows that came back behind later ones of their layout, by layout and time.
     late: BTreeMap<(LayoutRef, Timestamp), RowBuf>,
 }
@@ -48,6 +50,7 @@ impl<'a> Recovery<'a> {
             scratch: Scratch::default(),
             chunks,
             restored: HashMap::default(),
+            nameless: Vec::new(),
             late: BTreeMap::new(),
         }
     }
@@ -61,6 +64,9 @@ impl<'a> Recovery<'a> {
     /// `wanted_from` on. Gives the numbers to go on with.
     pub(super) fn finish(mut self, wanted_from: RowSeq) -> NextIds {
         self.place_late_rows();
+        for (series, place) in &self.nameless {
+            tracing::warn!(%series, layout = %place.layout, "labels of a column are lost");
+        }
         for layout in self.head.all_layouts() {
             layout.drop_rows(&mut self.scratch);
         }
@@ -145,7 +151,11 @@ impl Replay for Recovery<'_> {
 
     fn series(&mut self, series: SeriesRef, labels: Labels) {
         self.ids.series = self.ids.series.max(series.get().saturating_add(1));
-        self.head.index.write().insert(series, hash_labels(&labels), &labels);
+        let mut index = self.head.index.write();
+        index.insert(series, hash_labels(&labels), &labels);
+        self.nameless.retain(|&(nameless, place)| {
+            nameless != series || index.add_place(series, place).is_err()
+        });
     }
 
     fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
@@ -167,6 +177,10 @@ impl Replay for Recovery<'_> {
         self.head.layouts.write().insert(layout.0, Arc::new(fresh));
     }
 
+    fn given_out(&mut self, highest: SeriesRef) {
+        self.ids.series = self.ids.series.max(highest.get().saturating_add(1));
+    }
+
     fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
         let Some(found) = self.head.layout(layout) else { return };
         if found.is_dropped() {
@@ -179,7 +193,7 @@ impl Replay for Recovery<'_> {
         for (&series, column) in series.iter().zip(start..) {
             let place = Place { layout, column: Column(column) };
             if index.add_place(series, place).is_err() {
-                tracing::warn!(%series, %layout, "labels of a column are lost");
+                self.nameless.push((series, place));
             }
         }
     }

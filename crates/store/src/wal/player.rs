@@ -24,6 +24,10 @@ pub(crate) trait Replay {
     fn series(&mut self, series: SeriesRef, labels: Labels);
     /// A layout belongs to this source.
     fn layout(&mut self, layout: LayoutRef, source: SourceRef);
+
+    /// The numbers of series up to this one were given out, though their definitions may be lost:
+    /// rows may lie under them, so no other series may get one.
+    fn given_out(&mut self, _highest: SeriesRef) {}
     /// A layout got these columns, behind those it had.
     fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]);
     /// No more rows come for a layout.
@@ -170,6 +174,11 @@ impl Player {
 
     fn play_columns(&mut self, fields: Fields<'_>, replay: Option<&mut dyn Replay>) -> Option<()> {
         let (layout, start) = definition::decode_columns(fields, &mut self.series)?;
+        let highest = self.series.iter().max().copied();
+        let mut replay = replay;
+        if let (Some(replay), Some(highest)) = (replay.as_deref_mut(), highest) {
+            replay.given_out(highest);
+        }
         let state = self.layouts.get_mut(&layout)?;
         // Those that are known already are left out; a hole before them cannot be filled.
         let known = state.columns.checked_sub(start)?;
