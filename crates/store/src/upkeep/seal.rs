@@ -59,6 +59,9 @@ impl Store {
         let window = TimeRange::new(first, Timestamp(end - 1));
         // ORDER: from here on no row enters the window, so what is collected is all of it.
         self.head.freeze(Timestamp(end));
+        // ORDER: the log first. The block must not outlive the definitions of its series, or the
+        // next process gives their numbers to others.
+        self.wal.sync()?;
         let number = chores.take_number();
         let path = view::block_path(number);
         let tmp = format!("{path}-{}{TMP_END}", self.clock.now());
