@@ -27,7 +27,7 @@ const FILE_MAGIC: &[u8; 16] = b"NTHXHEAD\x01\0\0\0\0\0\0\0";
 const MAGIC: &[u8; 4] = b"HCNK";
 
 /// Bytes before a chunk's tables.
-const HEADER_BYTES: usize = 48;
+const HEADER_BYTES: usize = 56;
 
 /// Where the bytes begin that a chunk's checksum covers.
 const SUMMED_FROM: usize = 12;
@@ -97,9 +97,11 @@ impl ChunkFile {
         header.extend_from_slice(&layout.0.to_le_bytes());
         header.extend_from_slice(&first.at.0.to_le_bytes());
         header.extend_from_slice(&first.seq.0.to_le_bytes());
-        for field in [rows, columns, number(due.rows_before)?, 0] {
+        for field in [rows, columns] {
             header.extend_from_slice(&field.to_le_bytes());
         }
+        header.extend_from_slice(&due.follows.at.0.to_le_bytes());
+        header.extend_from_slice(&due.follows.seq.0.to_le_bytes());
         let checksum = sum(self.number, offset, &header, table);
         header.splice(8..SUMMED_FROM, checksum.to_le_bytes());
         self.buffer.extend_from_slice(&header);
@@ -172,8 +174,8 @@ fn sum(number: u64, offset: usize, header: &[u8], table: &[u8]) -> u32 {
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) chunk: Mini,
-    /// Rows of its window before it.
-    pub(crate) rows_before: usize,
+    /// The layout's row before it.
+    pub(crate) follows: RowKey,
 }
 
 /// What the chunk files hold.
@@ -250,9 +252,12 @@ fn chunk_at(view: &FileView, number: u64, offset: usize) -> Option<(LayoutRef, S
     if rows == 0 || sum(number, offset, header, table) != u32_at(8)? {
         return None;
     }
-    let first = RowKey { at: Timestamp(u64_at(16)?.cast_signed()), seq: RowSeq(u64_at(24)?) };
+    let key = |at: usize| {
+        let (time, seq) = (u64_at(at)?.cast_signed(), u64_at(at + 8)?);
+        Some(RowKey { at: Timestamp(time), seq: RowSeq(seq) })
+    };
+    let (first, follows) = (key(16)?, key(40)?);
     let at = offset + HEADER_BYTES..offset + length;
     let chunk = Mini { first, rows, columns, body: Body::File { view: view.clone(), at } };
-    let rows_before = u32_at(40)? as usize;
-    Some((LayoutRef(u32_at(12)?), Stored { chunk, rows_before }, offset + length))
+    Some((LayoutRef(u32_at(12)?), Stored { chunk, follows }, offset + length))
 }

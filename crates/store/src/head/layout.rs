@@ -84,8 +84,8 @@ pub(crate) struct SealPart {
 pub(crate) struct Due {
     /// The window's start.
     pub(crate) start: i64,
-    /// Rows of the window before them.
-    pub(crate) rows_before: usize,
+    /// The layout's row before them.
+    pub(crate) follows: RowKey,
     pub(crate) minis: Vec<Arc<Mini>>,
 }
 
@@ -346,14 +346,17 @@ impl Layout {
         if state.in_memory {
             return due;
         }
+        let mut follows = RowKey::NONE;
         for (index, window) in state.windows.iter().enumerate() {
+            let last = window.minis.last().map(|mini| mini.last_key());
             if window.start < from.0 {
+                follows = last.unwrap_or(follows);
                 continue;
             }
             let is_over = state.dropped || index + 1 < state.windows.len();
             let on_heap = window.minis.partition_point(|mini| !mini.is_on_heap());
             let (in_files, mut rest) = window.minis.split_at(on_heap);
-            let mut rows_before: usize = in_files.iter().map(|mini| mini.rows()).sum();
+            follows = in_files.last().map_or(follows, |mini| mini.last_key());
             loop {
                 let mut rows = 0;
                 let count = rest
@@ -368,10 +371,11 @@ impl Layout {
                 if rows == 0 || !is_over && rows + ROWS <= FILE_ROWS {
                     break;
                 }
-                due.push(Due { start: window.start, rows_before, minis: minis.to_vec() });
-                rows_before += rows;
+                due.push(Due { start: window.start, follows, minis: minis.to_vec() });
+                follows = minis.last().map_or(follows, |mini| mini.last_key());
                 rest = behind;
             }
+            follows = last.unwrap_or(follows);
         }
         due
     }
@@ -392,24 +396,22 @@ impl Layout {
         }
     }
 
-    /// Takes a chunk that a file still has, at a start, if it is the next one: there are
-    /// `rows_before` rows of its window before it.
-    pub(crate) fn restore(&self, chunk: Mini, rows_before: usize) -> bool {
+    /// Takes a chunk that a file still has, at a start, if it is the next one: it goes behind the
+    /// row `follows`, which is the last one here, or lies before `sealed_until`.
+    pub(crate) fn restore(&self, chunk: Mini, follows: RowKey, sealed_until: Timestamp) -> bool {
         let (first, last) = (chunk.first_key(), chunk.last_key());
         let start = window_start(first.at, self.window_ms);
         if last.at.0.saturating_sub(start) >= self.window_ms {
             return false;
         }
         let mut state = self.state.lock();
+        let is_first = state.windows.is_empty() && follows.at < sealed_until;
+        if !is_first && state.last_seq != follows.seq {
+            return false;
+        }
         match state.windows.last() {
-            Some(window) if window.start == start => {
-                let rows: usize = window.minis.iter().map(|mini| mini.rows()).sum();
-                if rows != rows_before || first.at <= window.last {
-                    return false;
-                }
-            }
-            Some(window) if window.start > start || rows_before > 0 => return false,
-            None if rows_before > 0 => return false,
+            Some(window) if first.at <= window.last => return false,
+            Some(window) if window.start == start => {}
             _ => state.windows.push(Window::new(start, first)),
         }
         let Some(window) = state.windows.last_mut() else { return false };

@@ -34,6 +34,11 @@ pub(crate) struct RowKey {
     pub(crate) seq: RowSeq,
 }
 
+impl RowKey {
+    /// Before all rows.
+    pub(crate) const NONE: Self = Self { at: Timestamp::MIN, seq: RowSeq(0) };
+}
+
 /// Up to [`FILE_ROWS`] rows that follow each other in a layout. Immutable, so readers share it.
 ///
 /// Its bytes are three parts: per row, milliseconds and places after the first row; per group of

@@ -167,9 +167,9 @@ impl Replay for Recovery<'_> {
             return;
         }
         let fresh = Layout::new(layout, source, self.head.window_ms);
-        for Stored { chunk, rows_before } in self.chunks.remove(&layout).unwrap_or_default() {
+        for Stored { chunk, follows } in self.chunks.remove(&layout).unwrap_or_default() {
             let last = chunk.last_key();
-            if last.at >= self.sealed_until && fresh.restore(chunk, rows_before) {
+            if last.at >= self.sealed_until && fresh.restore(chunk, follows, self.sealed_until) {
                 self.restored.insert(layout, last.seq);
                 self.head.raise_max_time(last.at);
             }
