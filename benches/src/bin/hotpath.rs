@@ -5,16 +5,22 @@
 //! - `scrape`: bodies of one target, one after another: samples
 //! - `series`: the first body of that many targets: series
 //! - `window`: scrapes of a whole block window, then its sealing: samples
+//! - `read`: the rows of 640 bodies read back: samples
+//! - `forward`: the same, and made into requests of remote write: samples
+//! - `wire`: one such turn: bytes of the requests, for 1000 samples
 //! - `query`: a range query of `rate` over the CPU counters of the target: points of the answer
 #![expect(clippy::print_stdout, reason = "a program that tells a script a number")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use narthex_benches::{INTERVAL_SECONDS, Target, bodies};
-use narthex_model::Timestamp;
+use narthex_benches::{INTERVAL_SECONDS, StandingClock, Target, bodies};
+use narthex_model::{Labels, Timestamp};
 use narthex_promql::{Options, Value};
+use narthex_remote::{Requests, Version};
+use narthex_store::{RowBuf, RowSeq};
 
 /// Scrapes of a block window.
 const WINDOW_SCRAPES: usize = 2 * 3600 / INTERVAL_SECONDS;
@@ -22,7 +28,7 @@ const WINDOW_SCRAPES: usize = 2 * 3600 / INTERVAL_SECONDS;
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [what, path, times] = args.as_slice() else {
-        bail!("usage: hotpath scrape|series|window|query RECORDING TIMES");
+        bail!("usage: hotpath scrape|series|window|read|forward|wire|query RECORDING TIMES");
     };
     let bodies = bodies(Path::new(path))?;
     let times: usize = times.parse().context("how many times?")?;
@@ -30,6 +36,9 @@ fn main() -> Result<()> {
         "scrape" => scrape(&bodies, times),
         "series" => series(&bodies, times),
         "window" => window(&bodies, times),
+        "read" => read(&bodies, times),
+        "forward" => forward(&bodies, times).map(|(samples, _)| samples),
+        "wire" => forward(&bodies, times).map(|(samples, bytes)| bytes * 1000 / samples),
         "query" => query(&bodies, times),
         _ => bail!("{what} is not known"),
     };
@@ -66,6 +75,44 @@ fn window(bodies: &[Vec<u8>], times: usize) -> Result<u64> {
         }
     }
     Ok(samples)
+}
+
+/// Bodies whose rows are forwarded again and again.
+const FORWARDED: usize = 640;
+
+fn read(bodies: &[Vec<u8>], times: usize) -> Result<u64> {
+    let mut target = Target::new("localhost:9100")?;
+    for body in bodies.iter().cycle().take(FORWARDED) {
+        target.absorb(body)?;
+    }
+    let (mut row, mut samples) = (RowBuf::default(), 0);
+    for _ in 0..times {
+        let mut rows = target.store().rows_after(RowSeq(0))?;
+        while rows.next(&mut row)? {
+            samples += row.values.len() as u64;
+        }
+    }
+    Ok(samples)
+}
+
+fn forward(bodies: &[Vec<u8>], times: usize) -> Result<(u64, u64)> {
+    let mut target = Target::new("localhost:9100")?;
+    for body in bodies.iter().cycle().take(FORWARDED) {
+        target.absorb(body)?;
+    }
+    let clock = Arc::new(StandingClock::default());
+    let store = Arc::clone(target.store());
+    let (none, version) = (Labels::empty(), Version::V1);
+    let mut requests = Requests::new(version, store, clock, none, Vec::new(), 20_000);
+    let (mut samples, mut bytes) = (0, 0);
+    for _ in 0..times {
+        requests.rewind();
+        while let Some((body, count)) = requests.next_body() {
+            samples += count as u64;
+            bytes += body.len() as u64;
+        }
+    }
+    Ok((samples, bytes))
 }
 
 fn query(bodies: &[Vec<u8>], times: usize) -> Result<u64> {

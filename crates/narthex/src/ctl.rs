@@ -9,6 +9,7 @@ mod export;
 mod import;
 mod inspect;
 mod progress;
+mod remote;
 
 /// How the command ended: well, or with a text that says why not.
 pub type Outcome = Result<(), String>;
@@ -25,7 +26,12 @@ const HELP: &str = "usage: narthex ctl <command>\n\n\
                           write blocks that Prometheus, promtool and Thanos open\n\
   dump PATH...            print what stands in files of a data directory, or in all of it\n\
   verify PATH...          check every checksum; exit with 1 and name the place if one is wrong\n\
-  stat PATH...            print sizes, counts and bytes per sample\n\n\
+  stat PATH...            print sizes, counts and bytes per sample\n\
+  remote status [--url URL]\n\
+                          how far each receiver of remote write is, and what it refused\n\
+  remote resend NAME --from T --to T [--url URL]\n\
+                          offer the samples of this time to a receiver again; to be run on the\n\
+                          server's machine\n\n\
 T is RFC 3339, or seconds or milliseconds since 1970. DIR is data/ unless given.\n\
 URL is that of the server, a route prefix included. By default it is the server that is the\n\
   first process of this container, else http://localhost:9090.\n";
@@ -44,6 +50,7 @@ pub fn run(args: &[String], out: &mut dyn Write, notes: &mut dyn Write) -> Outco
         ["dump", paths @ ..] if !paths.is_empty() => inspect::run(Dump, paths, out),
         ["verify", paths @ ..] if !paths.is_empty() => inspect::run(Verify, paths, out),
         ["stat", paths @ ..] if !paths.is_empty() => inspect::run(Stat, paths, out),
+        ["remote", rest @ ..] => remote::run(rest, out),
         ["help" | "--help" | "-h"] => say(out, HELP),
         _ => Err(HELP.to_owned()),
     }

@@ -14,6 +14,7 @@ mod page;
 pub mod params;
 mod query;
 mod receive;
+mod remote;
 pub mod reply;
 mod result;
 mod rules;
@@ -56,6 +57,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(targets::routes())
         .merge(rules::routes())
         .merge(receive::routes())
+        .merge(remote::routes())
         .merge(write::routes());
     let routes = Router::new()
         .nest("/api/v1", api)

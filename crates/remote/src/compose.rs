@@ -23,10 +23,12 @@ const IDLE_CHECK: Duration = Duration::from_secs(20);
 /// Most columns that are sent in requests of their own.
 const SUSPECTS_MAX: usize = 64;
 
-/// Which protocol a request is made for.
+/// Which version of the protocol a request is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
+    /// Remote write 1.0: `prometheus.WriteRequest`.
     V1,
+    /// Remote write 2.0: `io.prometheus.write.v2.Request`.
     V2,
 }
 

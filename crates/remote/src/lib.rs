@@ -24,6 +24,7 @@ pub mod metadata;
 mod pace;
 pub mod proto;
 mod queue;
+mod requests;
 mod retry;
 mod spec;
 pub mod stats;
@@ -31,8 +32,10 @@ mod symbols;
 mod template;
 
 pub use answer::Reason;
+pub use compose::Version;
 pub use error::Error;
 pub use ledger::Refused;
 pub use manager::Manager;
 pub use metadata::MetadataSource;
+pub use requests::Requests;
 pub use stats::QueueStats;

@@ -63,6 +63,26 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The defaults of the configuration, without a receiver.
+    pub(crate) fn of(prepare: Prepare) -> Self {
+        Self {
+            name: String::new(),
+            url: String::new(),
+            cursor: String::new(),
+            headers: Vec::new(),
+            version: Version::V1,
+            prepare,
+            timeout: Duration::from_secs(30),
+            samples_max: 20_000,
+            batch_deadline: Duration::from_secs(5),
+            backoff_min: Duration::from_millis(30),
+            backoff_max: Duration::from_secs(5),
+            age_max: None,
+            live_first: false,
+            metadata: None,
+        }
+    }
+
     /// Whether a sample at `at` is no longer to be sent.
     pub(crate) fn is_too_old(&self, at: Timestamp, clock: &dyn Clock) -> bool {
         let age_max = self.age_max.and_then(|age| i64::try_from(age.as_millis()).ok());

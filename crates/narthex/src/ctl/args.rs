@@ -71,7 +71,7 @@ const MILLIS_FROM: f64 = 1e11;
 
 /// A time as RFC 3339, or as a number of seconds or milliseconds since 1970.
 #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
-fn parse_time(text: &str) -> Option<Timestamp> {
+pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     if let Ok(number) = text.parse::<f64>() {
         let millis = if number.abs() < MILLIS_FROM { number * 1000.0 } else { number };
         return millis.is_finite().then(|| Timestamp(millis.round() as i64));

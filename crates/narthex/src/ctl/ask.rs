@@ -15,17 +15,17 @@ const URL_DEFAULT: &str = "http://localhost:9090";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
 /// Whether the server that `rest` names answers `path` with 200, and what it says.
 pub(super) fn run(rest: &[&str], path: &str, out: &mut dyn Write) -> Outcome {
-    let text = ask(&url(rest)?, path)?;
+    let text = ask(&url(rest)?, "GET", path)?;
     say(out, &text)
 }
 
 fn url(rest: &[&str]) -> Result<String, String> {
     match rest {
-        [] => Ok(url_of_first_process().unwrap_or_else(|| URL_DEFAULT.to_owned())),
+        [] => Ok(url_default()),
         ["--url", url] => Ok((*url).to_owned()),
         [word] => match word.strip_prefix("--url=") {
             Some(url) => Ok(url.to_owned()),
@@ -33,6 +33,11 @@ fn url(rest: &[&str]) -> Result<String, String> {
         },
         _ => Err(HELP.to_owned()),
     }
+}
+
+/// The server that is asked unless told otherwise.
+pub(super) fn url_default() -> String {
+    url_of_first_process().unwrap_or_else(|| URL_DEFAULT.to_owned())
 }
 
 /// Where the server listens that this container was started for: an image's health check does not
@@ -57,7 +62,7 @@ fn url_of_command<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
 }
 
 /// Asks for a path and wants 200. Plain HTTP/1.0 is enough for a server that we wrote.
-fn ask(base: &str, path: &str) -> Result<String, String> {
+pub(super) fn ask(base: &str, method: &str, path: &str) -> Result<String, String> {
     let url = url::Url::parse(base).map_err(|e| format!("--url: {e}\n"))?;
     if url.scheme() != "http" {
         return Err(format!("--url: {} is not supported, only http\n", url.scheme()));
@@ -65,13 +70,14 @@ fn ask(base: &str, path: &str) -> Result<String, String> {
     let host = url.host_str().ok_or("--url: no host\n")?;
     let port = url.port_or_known_default().unwrap_or(80);
     let path = format!("{}{path}", url.path().trim_end_matches('/'));
-    let answer = exchange(host, port, &path).map_err(|e| format!("{host}:{port}: {e}\n"))?;
+    let answer =
+        exchange(host, port, method, &path).map_err(|e| format!("{host}:{port}: {e}\n"))?;
     let status = answer.split(' ').nth(1).unwrap_or("");
     let text = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
     if status == "200" { Ok(format!("{text}\n")) } else { Err(format!("{status} {text}\n")) }
 }
 
-fn exchange(host: &str, port: u16, path: &str) -> std::io::Result<String> {
+fn exchange(host: &str, port: u16, method: &str, path: &str) -> std::io::Result<String> {
     let mut last = std::io::Error::other("no address");
     for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
         let mut stream = match TcpStream::connect_timeout(&address, TIMEOUT) {
@@ -83,7 +89,7 @@ fn exchange(host: &str, port: u16, path: &str) -> std::io::Result<String> {
         };
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n");
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -56,6 +59,10 @@ pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, String> {
 pub fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
+
+/// Whether a request came from this machine; every request carries it.
+#[derive(Clone, Copy, Debug)]
+pub struct Local(pub bool);
 
 /// Serves until `stop` becomes true, then lets open requests end within a few seconds.
 pub async fn serve(
@@ -120,12 +127,18 @@ async fn connection(
     let _slot = slot;
     // Answers leave in few writes; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
+    let local = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+    let inner = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Local(local));
+        inner.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.read_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -78,17 +78,8 @@ fn settings() -> Settings {
         name: "test".into(),
         url: "http://receiver/write".into(),
         cursor: "test".into(),
-        headers: Vec::new(),
-        version: Version::V1,
-        prepare: Prepare::default(),
-        timeout: Duration::from_secs(30),
         samples_max: 100,
-        batch_deadline: Duration::from_secs(5),
-        backoff_min: Duration::from_millis(30),
-        backoff_max: Duration::from_secs(5),
-        age_max: None,
-        live_first: false,
-        metadata: None,
+        ..Settings::of(Prepare::default())
     }
 }
 
