@@ -14,5 +14,6 @@ mod a_kill_loses_nothing_that_was_shown;
 mod an_outage_of_the_receiver_loses_nothing;
 mod answers_equal_those_of_prometheus;
 mod forwarded_samples_equal_kept_ones;
+mod grafana_sees_what_prometheus_shows;
 mod node;
 mod series_and_staleness_equal_those_of_prometheus;
