@@ -34,6 +34,7 @@ pub mod secret;
 pub mod storage;
 pub mod targets;
 pub mod tracing;
+pub mod web;
 
 pub use alerting::{Alerting, AlertmanagerConfig};
 pub use config::Config;
@@ -46,3 +47,4 @@ pub use rules::{Rule, RuleGroup, Rules};
 pub use scrape::ScrapeConfig;
 pub use secret::{Secret, ServerUrl};
 pub use storage::Storage;
+pub use web::WebConfig;

@@ -13,6 +13,7 @@ use crate::flags::Flags;
 use crate::query_pool::QueryPool;
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
+use crate::web::security::Security;
 
 /// Where the program is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct App {
     pub config: ArcSwap<Settings>,
     /// Origins that browsers may call from.
     pub cors_origin: Pattern,
+    /// What `--web.config.file` asks for.
+    pub security: Option<Arc<Security>>,
     phase: AtomicU8,
     parts: OnceLock<Parts>,
     commands: mpsc::Sender<Command>,
@@ -77,13 +80,17 @@ impl App {
     /// The program before its store is open; commands go to the receiver.
     ///
     /// # Errors
-    /// When the pattern of `--web.cors.origin` is wrong.
+    /// When the pattern of `--web.cors.origin` or the file of `--web.config.file` is wrong.
     pub fn new(
         flags: Flags,
         clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Self>, mpsc::Receiver<Command>), String> {
         let cors_origin = Pattern::new(&flags.cors_origin)
             .map_err(|e| format!("could not compile CORS regex string: {e}"))?;
+        let security = match flags.web_config_file.as_str() {
+            "" => None,
+            path => Some(Arc::new(Security::new(path)?)),
+        };
         let (commands, receiver) = mpsc::channel(16);
         let telemetry = Arc::new(Telemetry::default());
         let app = Self {
@@ -101,6 +108,7 @@ impl App {
             clock,
             telemetry,
             cors_origin,
+            security,
             commands,
         };
         Ok((Arc::new(app), receiver))

@@ -80,7 +80,6 @@ fn start(flags: Flags, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     for flag in &flags.ignored {
         tracing::info!(flag, "This flag is accepted and has no effect");
     }
-    refuse_web_config(&flags.web_config_file)?;
     let source = Source::choose(&flags);
     // Nothing is opened before the configuration is known to be good.
     let settings = match &source {
@@ -102,24 +101,6 @@ fn start(flags: Flags, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     // A query that still runs must not hold up the end.
     runtime.shutdown_background();
     outcome
-}
-
-/// TLS and authentication of the server are not built. Going on without them would open what
-/// the user wanted closed, so a file that asks for anything is refused.
-fn refuse_web_config(path: &str) -> anyhow::Result<()> {
-    if path.is_empty() {
-        return Ok(());
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("open {path}"))?;
-    let blank = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
-    match text.lines().find(|line| !blank(line.trim())) {
-        None => Ok(()),
-        Some(line) => Err(anyhow!(
-            "--web.config.file={path}: {:?} is not supported yet: the server has no TLS and no \
-             authentication of its own",
-            line.split(':').next().unwrap_or(line).trim(),
-        )),
-    }
 }
 
 /// The signals that the process answers to.
@@ -164,7 +145,13 @@ async fn life(
     let limits =
         Limits { connections_max: app.flags.connections_max, read_timeout: app.flags.read_timeout };
     let (stop_web, web_stopped) = watch::channel(false);
-    let web = tokio::spawn(server::serve(listeners, web::router(&app), limits, web_stopped));
+    let web = tokio::spawn(server::serve(
+        listeners,
+        web::router(&app),
+        limits,
+        app.security.clone(),
+        web_stopped,
+    ));
     let opened = tokio::select! {
         opened = open_store(&app) => Some(opened?),
         reason = signals.end() => {

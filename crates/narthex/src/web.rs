@@ -18,6 +18,7 @@ mod remote;
 pub mod reply;
 mod result;
 mod rules;
+pub mod security;
 mod series;
 pub mod server;
 mod status;
@@ -34,15 +35,16 @@ use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, ORIGIN, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 
 use crate::app::{App, Phase};
+use body::Packing;
 
 /// Bodies up to this size are compressed at once, which keeps their length known.
-const GZIP_AT_ONCE_BYTES_MAX: u64 = 256 << 10;
+const PACKED_AT_ONCE_BYTES_MAX: u64 = 256 << 10;
 
 /// What a handler answers.
 pub type Answer = Result<reply::Reply, error::ApiError>;
@@ -100,12 +102,19 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let is_api = path.starts_with("/api/v1/");
     let handler = request.extensions().get::<MatchedPath>().map(|path| handler_name(&app, path));
     let origin = request.headers().get(ORIGIN).cloned();
-    let gzip = accepts_gzip(request.headers());
-    let early = early_answer(&app, request.method(), path, is_api);
+    let packing = packing(request.headers());
+    // ORDER: who may not come in learns nothing, and no body is read.
+    let early = match refused(&app, request.headers()).await {
+        Some(response) => Some(response),
+        None => early_answer(&app, request.method(), path, is_api),
+    };
     let mut response = match early {
         Some(response) => response,
         None => next.run(request).await,
     };
+    if let Some(security) = &app.security {
+        security.put_headers(response.headers_mut());
+    }
     if is_api {
         allow_origin(&app, response.headers_mut(), origin.as_ref());
     }
@@ -113,7 +122,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let Some(handler) = handler else { return response };
     let took = app.clock.monotonic().saturating_sub(began);
     app.telemetry.http.answered(&handler, response.status().as_u16(), took);
-    outgoing(&app, response, gzip, handler).await
+    outgoing(&app, response, packing, handler).await
 }
 
 /// The route as Prometheus names it in its metrics.
@@ -123,13 +132,25 @@ fn handler_name(app: &App, path: &MatchedPath) -> Arc<str> {
     path.replace('{', ":").replace('}', "").into()
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+/// The answer to those who may not come in.
+async fn refused(app: &App, headers: &HeaderMap) -> Option<Response> {
+    let security = app.security.as_ref()?;
+    if security.admits(headers).await {
+        return None;
+    }
+    let mut response = text_error(StatusCode::UNAUTHORIZED, "Unauthorized");
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+    Some(response)
+}
+
+/// The first way to compress that the client names and the server has.
+fn packing(headers: &HeaderMap) -> Option<Packing> {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|item| {
+    values.flat_map(|value| value.split(',')).find_map(|item| {
         let mut parts = item.split(';').map(str::trim);
         let name = parts.next().unwrap_or("");
         let refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        name.eq_ignore_ascii_case("gzip") && !refused
+        Packing::of_name(name).filter(|_| !refused)
     })
 }
 
@@ -165,27 +186,39 @@ fn allow_origin(app: &App, headers: &mut HeaderMap, origin: Option<&HeaderValue>
 }
 
 /// Compresses the body when that is wanted and worth it, and counts it.
-async fn outgoing(app: &App, response: Response, gzip: bool, handler: Arc<str>) -> Response {
+async fn outgoing(
+    app: &App,
+    response: Response,
+    packing: Option<Packing>,
+    handler: Arc<str>,
+) -> Response {
     use axum::body::HttpBody as _;
     let (mut head, body) = response.into_parts();
     let exact = body.size_hint().exact();
-    let gzip = gzip
-        && exact.is_none_or(|bytes| bytes >= body::GZIP_BYTES_MIN)
-        && !head.headers.contains_key(CONTENT_ENCODING);
-    if gzip {
-        head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let worth = exact.is_none_or(|bytes| bytes >= body::PACKED_BYTES_MIN)
+        && !head.headers.contains_key(CONTENT_ENCODING)
+        && !is_stream(&head.headers);
+    let packing = packing.filter(|_| worth);
+    if let Some(packing) = packing {
+        head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(packing.name()));
         head.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
         head.headers.remove(CONTENT_LENGTH);
     }
     let telemetry = Arc::clone(&app.telemetry);
-    let body = body::Outgoing::new(body, gzip, telemetry, handler);
-    if gzip && exact.is_some_and(|bytes| bytes <= GZIP_AT_ONCE_BYTES_MAX) {
+    let body = body::Outgoing::new(body, packing, telemetry, handler);
+    if packing.is_some() && exact.is_some_and(|bytes| bytes <= PACKED_AT_ONCE_BYTES_MAX) {
         return match body.collect().await {
             Ok(whole) => Response::from_parts(head, Body::from(whole.to_bytes())),
             Err(error) => error::ApiError::internal(error).into_response(),
         };
     }
     Response::from_parts(head, Body::new(body))
+}
+
+/// Whether a body is told bit by bit, each of which is to arrive at once, or is compressed itself.
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    kind.starts_with("text/event-stream") || kind.starts_with("application/x-")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Listening and serving connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,11 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::security::Security;
 
 /// Largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 128 << 10;
@@ -27,6 +30,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, which mostly means that no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Longest handshake of TLS.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
 /// Limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -36,15 +42,23 @@ pub struct Limits {
     pub read_timeout: Duration,
 }
 
-/// Opens the listening sockets; `:9090` listens on all addresses.
+/// Opens the listening sockets; `:9090` and `0.0.0.0:9090` listen on all addresses, those of IPv6
+/// as well, as in Go.
 pub async fn bind(addresses: &[String]) -> Result<Vec<TcpListener>, String> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let full = match address.strip_prefix(':') {
-            Some(port) => format!("0.0.0.0:{port}"),
-            None => address.clone(),
+        let all = ["", "0.0.0.0", "[::]"];
+        let port = all.iter().find_map(|host| address.strip_prefix(host)?.strip_prefix(':'));
+        let listener = match port {
+            None => TcpListener::bind(address).await,
+            Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+                // A kernel without IPv6.
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    TcpListener::bind(format!("0.0.0.0:{port}")).await
+                }
+                bound => bound,
+            },
         };
-        let listener = TcpListener::bind(&full).await;
         listeners.push(listener.map_err(|e| match e.kind() {
             io::ErrorKind::AddrInUse => {
                 format!("listen tcp {address}: bind: address already in use")
@@ -64,18 +78,24 @@ pub fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
 #[derive(Clone, Copy, Debug)]
 pub struct Local(pub bool);
 
+/// Who a request comes from; `None` when the connection has gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub Option<IpAddr>);
+
 /// Serves until `stop` becomes true, then lets open requests end within a few seconds.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
     limits: Limits,
+    security: Option<Arc<Security>>,
     stop: watch::Receiver<bool>,
 ) {
     let connections = limits.connections_max.min(Semaphore::MAX_PERMITS);
     let slots = Arc::new(Semaphore::new(connections));
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept(listener, router.clone(), limits, Arc::clone(&slots), stop.clone()));
+        let server = Server { router: router.clone(), limits, security: security.clone() };
+        accepting.spawn(accept(listener, server, Arc::clone(&slots), stop.clone()));
     }
     while accepting.join_next().await.is_some() {}
     let all = u32::try_from(connections).unwrap_or(u32::MAX);
@@ -83,10 +103,17 @@ pub async fn serve(
     let _ = tokio::time::timeout(DRAIN_MAX, slots.acquire_many(all)).await;
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What every connection needs.
+#[derive(Clone)]
+struct Server {
     router: Router,
     limits: Limits,
+    security: Option<Arc<Security>>,
+}
+
+async fn accept(
+    listener: TcpListener,
+    server: Server,
     slots: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -102,7 +129,7 @@ async fn accept(
         };
         match accepted {
             Ok((stream, slot)) => {
-                tokio::spawn(connection(stream, slot, router.clone(), limits, stop.clone()));
+                tokio::spawn(connection(stream, slot, server.clone(), stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(err = %error, "Accepting a connection failed");
@@ -120,22 +147,41 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn connection(
     stream: TcpStream,
     slot: OwnedSemaphorePermit,
-    router: Router,
-    limits: Limits,
-    mut stop: watch::Receiver<bool>,
+    server: Server,
+    stop: watch::Receiver<bool>,
 ) {
     let _slot = slot;
     // Answers leave in few writes; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let local = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-    let inner = TowerToHyperService::new(router);
+    let peer = stream.peer_addr().ok().map(|peer| peer.ip().to_canonical());
+    let Some(tls) = server.security.as_ref().and_then(|security| security.tls()) else {
+        return speak(stream, peer, server, stop).await;
+    };
+    let shaking = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
+    match tokio::time::timeout(HANDSHAKE_MAX, shaking).await {
+        Ok(Ok(stream)) => speak(stream, peer, server, stop).await,
+        Ok(Err(error)) => tracing::debug!(err = %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
+}
+
+/// Answers the requests of one connection.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Option<IpAddr>,
+    server: Server,
+    mut stop: watch::Receiver<bool>,
+) {
+    let inner = TowerToHyperService::new(server.router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Local(local));
+        let extensions = request.extensions_mut();
+        extensions.insert(Local(peer.is_some_and(|peer| peer.is_loopback())));
+        extensions.insert(Peer(peer));
         inner.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.read_timeout)
+        .header_read_timeout(server.limits.read_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
