@@ -179,8 +179,14 @@ impl Store {
         for (column, &series) in values.iter_mut().zip(&*columns) {
             if column.is_empty() {
                 column.resize(rows.len(), ABSENT);
-            } else if named.insert(series) {
-                writer.add_series(series, &self.labels(series).unwrap_or_default());
+            } else if !named.contains(&series) {
+                if let Some(labels) = self.labels(series) {
+                    named.insert(series);
+                    writer.add_series(series, &labels);
+                } else {
+                    // The power took both copies of its labels: nobody can ask for it.
+                    column.fill(ABSENT);
+                }
             }
             writer.column(column)?;
         }
