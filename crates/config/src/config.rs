@@ -107,6 +107,18 @@ impl Config {
         document(&self.write())
     }
 
+    /// Has native histograms scraped wherever that is not set, as the feature of that name does.
+    pub fn scrape_native_histograms(&mut self) {
+        for job in &mut self.scrape_configs {
+            if job.scrape_native_histograms.is_none() {
+                job.scrape_native_histograms = Some(true);
+                if job.scrape_protocols == ScrapeProtocol::DEFAULT {
+                    job.scrape_protocols = ScrapeProtocol::BINARY_FIRST.to_vec();
+                }
+            }
+        }
+    }
+
     /// What is accepted and has no effect yet, one line each, by name.
     pub fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
@@ -142,7 +154,7 @@ impl Config {
             note(receiver.send_exemplars, &key("send_exemplars: exemplars are not stored"));
             note(
                 receiver.send_native_histograms,
-                &key("send_native_histograms: native histograms are not stored"),
+                &key("send_native_histograms: native histograms are not sent"),
             );
             note(receiver.round_robin_dns, &key("round_robin_dns: the first address is used"));
         }
@@ -150,22 +162,14 @@ impl Config {
     }
 }
 
-fn job_notices(job: &ScrapeConfig) -> [(bool, &'static str, &'static str); 5] {
-    let native = "native histograms are not stored";
+fn job_notices(job: &ScrapeConfig) -> [(bool, &'static str, &'static str); 2] {
     [
-        (job.scrape_native_histograms == Some(true), "scrape_native_histograms", native),
         (
             job.convert_classic_histograms_to_nhcb == Some(true),
             "convert_classic_histograms_to_nhcb",
-            native,
+            "classic histograms are not converted",
         ),
-        (job.native_histogram_bucket_limit > 0, "native_histogram_bucket_limit", native),
         (job.scrape_failure_log_file.is_some(), "scrape_failure_log_file", "no such log yet"),
-        (
-            job.scrape_protocols.contains(&ScrapeProtocol::PrometheusProto),
-            "scrape_protocols",
-            "PrometheusProto is not asked for",
-        ),
     ]
 }
 

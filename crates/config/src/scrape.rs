@@ -128,6 +128,10 @@ impl ScrapeConfig {
             check_protocols(&self.scrape_protocols, node, cx);
         } else {
             self.scrape_protocols.clone_from(&global.scrape_protocols);
+            let native = self.scrape_native_histograms.unwrap_or(global.scrape_native_histograms);
+            if native && global.scrape_protocols == ScrapeProtocol::DEFAULT {
+                self.scrape_protocols = ScrapeProtocol::BINARY_FIRST.to_vec();
+            }
         }
         if self.scrape_failure_log_file.is_none() {
             self.scrape_failure_log_file.clone_from(&global.scrape_failure_log_file);
@@ -198,7 +202,7 @@ fn check(config: &mut ScrapeConfig, node: &Node, cx: &mut Context<'_>) {
 /// A format that a target can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScrapeProtocol {
-    /// Protobuf; accepted in lists, never asked for.
+    /// Protobuf, the only one with native histograms.
     PrometheusProto,
     /// The text format 0.0.4.
     PrometheusText0_0_4,
@@ -213,6 +217,15 @@ pub enum ScrapeProtocol {
 impl ScrapeProtocol {
     /// What targets are asked for where nothing is set.
     pub const DEFAULT: [Self; 4] = [
+        Self::OpenMetricsText1_0_0,
+        Self::OpenMetricsText0_0_1,
+        Self::PrometheusText1_0_0,
+        Self::PrometheusText0_0_4,
+    ];
+
+    /// What targets are asked for where nothing is set but that native histograms are wanted.
+    pub const BINARY_FIRST: [Self; 5] = [
+        Self::PrometheusProto,
         Self::OpenMetricsText1_0_0,
         Self::OpenMetricsText0_0_1,
         Self::PrometheusText1_0_0,

@@ -10,6 +10,8 @@
 //! name are not part of it, `{name} 1` with an unquoted name is refused, and so is a NUL byte at
 //! the start of a line (Prometheus silently ends the body there).
 //!
+//! The protobuf format is read too ([`protobuf`]), item by item: no target sends it alike twice.
+//!
 //! No I/O, no clock. Fitting a body whose lines are those of the last one allocates nothing and
 //! hashes nothing.
 #![forbid(unsafe_code)]
@@ -21,6 +23,7 @@ mod format;
 mod metadata;
 mod number;
 mod openmetrics;
+pub mod protobuf;
 mod scan;
 mod series;
 mod stencil;

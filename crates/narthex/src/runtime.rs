@@ -71,6 +71,14 @@ fn chain(error: &anyhow::Error) -> String {
     text
 }
 
+/// Settings as the enabled features change them.
+fn with_features(mut settings: Settings, flags: &Flags) -> Settings {
+    if flags.has_feature("native-histograms") {
+        settings.config.scrape_native_histograms();
+    }
+    settings
+}
+
 fn start(flags: Flags, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     tracing::info!(
         version = crate::build::VERSION,
@@ -86,7 +94,9 @@ fn start(flags: Flags, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         Source::File(path) => {
             let file = path.display().to_string();
             let loaded = Settings::load(path).map_err(|e| anyhow!(e));
-            Some(loaded.with_context(|| format!("Error loading config (--config.file={file})"))?)
+            let loaded =
+                loaded.with_context(|| format!("Error loading config (--config.file={file})"))?;
+            Some(with_features(loaded, &flags))
         }
         Source::Builtin => None,
     };
@@ -303,7 +313,9 @@ impl Server {
 
     async fn load(&mut self) -> Result<Settings, String> {
         match &self.source {
-            Source::File(path) => Settings::load(path),
+            Source::File(path) => {
+                Settings::load(path).map(|settings| with_features(settings, &self.app.flags))
+            }
             Source::Builtin => {
                 self.node = self.node || builtin::node_answers(Arc::clone(&self.dial)).await;
                 Settings::builtin(self.own, &self.app.flags.route_prefix, self.node)

@@ -1,6 +1,6 @@
 //! From the labels of a request to [`Labels`], for a series that is seen for the first time.
 
-use narthex_model::{Labels, METRIC_NAME};
+use narthex_model::{Labels, METRIC_NAME, PART};
 
 use crate::answer::Reason;
 use crate::wire::{Fields, Malformed};
@@ -59,6 +59,9 @@ impl<'a> Pairs<'a> {
             if name.is_empty() {
                 return Err(Reason::EmptyName);
             }
+            if name == PART {
+                return Err(Reason::ReservedName);
+            }
             pairs.push((name, value));
         }
         pairs.sort_unstable();
@@ -107,6 +110,7 @@ mod tests {
         assert_eq!(build(&[("__name__", "")]), Err(Reason::NoName));
         assert_eq!(build(&[up, ("a", "1"), ("a", "1")]), Err(Reason::DuplicateLabel));
         assert_eq!(build(&[up, ("", "1")]), Err(Reason::EmptyName));
+        assert_eq!(build(&[up, ("\u{1}", "sum")]), Err(Reason::ReservedName));
         let long = "x".repeat(VALUE_BYTES_MAX + 1);
         assert_eq!(build(&[up, ("a", &long)]), Err(Reason::LabelTooLong));
         assert_eq!(build(&[up; LABELS_MAX + 1]), Err(Reason::TooManyLabels));

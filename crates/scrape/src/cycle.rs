@@ -21,6 +21,7 @@ use crate::columns::{Columns, column};
 use crate::error::ScrapeError;
 use crate::report::{self, Report};
 use crate::timed::Timed;
+use crate::translate::Translated;
 
 /// Below this many dead columns a layout is not renewed.
 const DEAD_COLUMNS_MIN: usize = 64;
@@ -51,6 +52,8 @@ pub struct Body<'a> {
     pub bytes: &'a [u8],
     /// The format that the target declared.
     pub format: Format,
+    /// What the body was, if it was binary; the bytes are text all the same.
+    pub translated: Option<Translated>,
 }
 
 /// Samples that the store did not take, though their scrape succeeded.
@@ -104,6 +107,8 @@ pub struct Outcome {
 enum Known {
     Unseen,
     Dropped,
+    /// The same, of a line that is no sample of its own.
+    DroppedExtra,
     Series(SeriesRef),
 }
 
@@ -129,6 +134,10 @@ pub struct Cycle {
     index_idle: u8,
     /// Slots of the current body that relabelling dropped.
     dropped_live: u32,
+    /// The bodies are translated, so lines may be parts of histograms.
+    translated: bool,
+    /// Lines of the body that are no samples of their own.
+    extra_lines: u32,
     /// The last scrape failed or brought nothing: that a known slot appears tells nothing.
     forgotten: bool,
     timed: Timed,
@@ -155,6 +164,8 @@ impl Cycle {
             index: None,
             index_idle: 0,
             dropped_live: 0,
+            translated: false,
+            extra_lines: 0,
             forgotten: false,
             timed: Timed::default(),
             scratch: LabelsBuilder::default(),
@@ -205,7 +216,10 @@ impl Cycle {
         elapsed: impl FnOnce() -> Duration,
     ) -> Result<Outcome, StoreError> {
         let body_bytes = match &fetched {
-            Ok(body) => f64::from(u32::try_from(body.bytes.len()).unwrap_or(u32::MAX)),
+            Ok(body) => {
+                let bytes = body.translated.map_or(body.bytes.len(), |translated| translated.bytes);
+                f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
+            }
             Err(ScrapeError::BodyTooLarge) => -1.0,
             Err(_) => 0.0,
         };
@@ -292,9 +306,12 @@ impl Cycle {
     }
 
     fn fit(&mut self, body: Body<'_>) -> Result<Fit, ScrapeError> {
-        if body.format != self.stencil.format() {
+        // What is known of translated lines must not be believed of others.
+        if body.format != self.stencil.format() || body.translated.is_some() != self.translated {
+            self.translated = body.translated.is_some();
             self.start_over(body.format);
         }
+        self.extra_lines = body.translated.map_or(0, |translated| translated.extra_lines);
         Ok(self.stencil.fit(body.bytes)?)
     }
 
@@ -346,12 +363,12 @@ impl Cycle {
         refused: &mut Refused,
         report: &mut Report,
     ) -> Result<(), ScrapeError> {
-        report.scraped = fit.samples;
-        report.post_relabel = fit.samples;
+        report.scraped = fit.samples.saturating_sub(self.extra_lines);
+        report.post_relabel = report.scraped;
         let added = self.meet_newcomers(writer)?;
         self.forgotten = fit.samples == 0;
         self.count_dropped();
-        report.post_relabel = fit.samples.saturating_sub(self.dropped_live);
+        report.post_relabel = report.scraped.saturating_sub(self.dropped_live);
         let limit = self.config.sample_limit;
         // A line that comes twice counts once here, though not in the report.
         if limit > 0 && u64::from(report.post_relabel.saturating_sub(fit.duplicates)) > limit {

@@ -1,6 +1,7 @@
 //! Why a scrape failed, in the words that the targets page shows.
 
 use crate::resolve::ResolveError;
+use crate::translate::TranslateError;
 
 /// Why a scrape brought nothing.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum ScrapeError {
     /// A line could not be read.
     #[error(transparent)]
     Parse(#[from] narthex_expo::ParseError),
+    /// A binary body could not be taken.
+    #[error(transparent)]
+    Translate(#[from] TranslateError),
     /// A line's labels broke a rule.
     #[error(transparent)]
     Resolve(#[from] ResolveError),

@@ -52,8 +52,11 @@ fn accept(protocols: &[ScrapeProtocol], escaping: &str) -> String {
             ScrapeProtocol::OpenMetricsText1_0_0 => {
                 ("application/openmetrics-text;version=1.0.0", true)
             }
-            // The binary format is not read, so it is not asked for.
-            ScrapeProtocol::PrometheusProto => continue,
+            ScrapeProtocol::PrometheusProto => (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                 encoding=delimited",
+                false,
+            ),
         };
         text.push_str(media_type);
         if escaped {
@@ -66,29 +69,35 @@ fn accept(protocols: &[ScrapeProtocol], escaping: &str) -> String {
     text
 }
 
-/// The format that a Content-Type declares, or the configured fallback.
-pub(crate) fn format(
+/// How a body is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text(Format),
+    /// Metric families in protobuf, each behind its length.
+    Protobuf,
+}
+
+/// What a Content-Type declares, or the configured fallback.
+pub(crate) fn kind(
     content_type: Option<&str>,
     fallback: Option<ScrapeProtocol>,
-) -> Result<Format, ScrapeError> {
+) -> Result<Kind, ScrapeError> {
     let content_type = content_type.unwrap_or("").trim();
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match media_type.as_str() {
-        "text/plain" => return Ok(Format::Text),
-        "application/openmetrics-text" => return Ok(Format::OpenMetrics),
+        "text/plain" => return Ok(Kind::Text(Format::Text)),
+        "application/openmetrics-text" => return Ok(Kind::Text(Format::OpenMetrics)),
+        "application/vnd.google.protobuf" => return Ok(Kind::Protobuf),
         _ => {}
     }
     match fallback {
         Some(ScrapeProtocol::OpenMetricsText0_0_1 | ScrapeProtocol::OpenMetricsText1_0_0) => {
-            return Ok(Format::OpenMetrics);
+            return Ok(Kind::Text(Format::OpenMetrics));
         }
         Some(ScrapeProtocol::PrometheusText0_0_4 | ScrapeProtocol::PrometheusText1_0_0) => {
-            return Ok(Format::Text);
+            return Ok(Kind::Text(Format::Text));
         }
-        Some(ScrapeProtocol::PrometheusProto) => {
-            let text = "the protobuf format is not supported; use a text scrape protocol";
-            return Err(ScrapeError::ContentType(text.to_owned()));
-        }
+        Some(ScrapeProtocol::PrometheusProto) => return Ok(Kind::Protobuf),
         None => {}
     }
     let quoted = GoQuoted(content_type);
@@ -135,17 +144,21 @@ mod tests {
 
     #[test]
     fn formats() {
-        let of = |text| format(Some(text), None);
-        assert!(matches!(of("text/plain; version=0.0.4; charset=utf-8"), Ok(Format::Text)));
+        let of = |text| kind(Some(text), None);
+        let text = Kind::Text(Format::Text);
+        assert_eq!(of("text/plain; version=0.0.4; charset=utf-8").expect("text"), text);
+        let binary = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                      encoding=delimited";
+        assert_eq!(of(binary).expect("binary"), Kind::Protobuf);
         assert!(matches!(
             of("application/openmetrics-text; version=1.0.0"),
-            Ok(Format::OpenMetrics)
+            Ok(Kind::Text(Format::OpenMetrics))
         ));
         let error = of("text/html").expect_err("no metrics").to_string();
         assert!(error.starts_with("received unsupported Content-Type \"text/html\" and no"));
         assert!(of("").expect_err("blank").to_string().contains("blank Content-Type"));
         let fallback = Some(ScrapeProtocol::PrometheusText0_0_4);
-        assert!(matches!(format(Some("text/html"), fallback), Ok(Format::Text)));
-        assert!(matches!(format(None, fallback), Ok(Format::Text)));
+        assert_eq!(kind(Some("text/html"), fallback).expect("fallback"), text);
+        assert_eq!(kind(None, fallback).expect("fallback"), text);
     }
 }

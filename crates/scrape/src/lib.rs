@@ -23,6 +23,7 @@ mod schedule;
 mod target;
 mod task;
 mod timed;
+mod translate;
 
 pub use error::ScrapeError;
 pub use fetch::BODY_BYTES_MAX;
@@ -31,3 +32,4 @@ pub use pool::{PoolView, TargetView};
 pub use resolve::ResolveError;
 pub use target::{Target, TargetError};
 pub use task::Health;
+pub use translate::{TranslateError, Translated};

@@ -3,7 +3,7 @@
 use narthex_config::ScrapeConfig;
 use narthex_model::labels::METRIC_NAME;
 use narthex_model::number::GoQuoted;
-use narthex_model::{Labels, LabelsBuilder, relabel};
+use narthex_model::{Labels, LabelsBuilder, PART, relabel};
 
 /// Why a line's series makes the whole scrape fail.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,9 @@ pub enum ResolveError {
     /// Legacy name validation is configured and the name or a label name is outside its alphabet.
     #[error("invalid metric name or label names: {0}")]
     InvalidName(String),
+    /// A line has the label that is kept for the parts of histograms.
+    #[error("invalid label name: \"\\x01\" is reserved")]
+    Reserved,
     /// More labels than `label_limit`.
     #[error("label_limit exceeded (metric: {metric}, number of labels: {count}, limit: {limit})")]
     TooManyLabels {
@@ -50,12 +53,21 @@ pub enum ResolveError {
 ///
 /// `blank` names the labels that the line exposes with an empty value: they do not exist in the
 /// result, but with `honor_labels` they keep the target's label out, as a push gateway needs it.
+/// Only where `has_parts` may the line be a part of a histogram; rules and limits do not see that.
 pub(crate) fn resolve(
     config: &ScrapeConfig,
     target_labels: &Labels,
     exposed: &mut LabelsBuilder,
     blank: &[String],
+    has_parts: bool,
 ) -> Result<Option<Labels>, ResolveError> {
+    let part = exposed.get(PART).map(str::to_owned);
+    if part.is_some() {
+        if !has_parts {
+            return Err(ResolveError::Reserved);
+        }
+        exposed.remove(PART);
+    }
     if config.honor_labels {
         for (name, value) in target_labels {
             if exposed.get(name).is_none() && !blank.iter().any(|b| b == name) {
@@ -68,7 +80,13 @@ pub(crate) fn resolve(
     if !relabel::process(&config.metric_relabel_configs, exposed) || exposed.is_empty() {
         return Ok(None);
     }
+    if exposed.get(PART).is_some() {
+        return Err(ResolveError::Reserved);
+    }
     check_limits(config, exposed)?;
+    if let Some(part) = part {
+        exposed.set(PART, &part);
+    }
     Ok(Some(exposed.build()))
 }
 

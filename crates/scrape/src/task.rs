@@ -13,10 +13,11 @@ use tokio::sync::watch;
 
 use crate::cycle::{Body, Cycle, Outcome};
 use crate::error::ScrapeError;
-use crate::fetch;
+use crate::fetch::{self, Kind};
 use crate::manager::Shared;
 use crate::schedule::Schedule;
 use crate::target::Target;
+use crate::translate::{Translated, translate};
 
 /// What a pool tells its targets.
 #[derive(Clone, Debug)]
@@ -152,15 +153,33 @@ impl Task {
         }
         self.last = Some(at);
         let mut body = self.shared.take_buffer();
-        let format = self.fetch(&mut body).await;
-        let fetched = format.map(|format| Body { bytes: &body, format });
+        let kind = self.fetch(&mut body).await;
+        let fetched = kind.and_then(|kind| self.understand(kind, &mut body));
+        let fetched = fetched.map(|(format, translated)| Body { bytes: &body, format, translated });
         let elapsed = || clock.monotonic().saturating_sub(start);
         let outcome = self.cycle.lock().absorb(&self.shared.writer, fetched, at, elapsed);
         self.shared.give_buffer(body);
         self.report(at, outcome);
     }
 
-    async fn fetch(&mut self, body: &mut Vec<u8>) -> Result<Format, ScrapeError> {
+    /// Makes text of a binary body.
+    fn understand(
+        &self,
+        kind: Kind,
+        body: &mut Vec<u8>,
+    ) -> Result<(Format, Option<Translated>), ScrapeError> {
+        let Kind::Text(format) = kind else {
+            let mut text = self.shared.take_buffer();
+            text.clear();
+            let translated = translate(body, &self.plan.config, &mut text);
+            std::mem::swap(body, &mut text);
+            self.shared.give_buffer(text);
+            return Ok((Format::Text, Some(translated?)));
+        };
+        Ok((format, None))
+    }
+
+    async fn fetch(&mut self, body: &mut Vec<u8>) -> Result<Kind, ScrapeError> {
         if let Some((count, limit)) = self.plan.over_limit {
             return Err(ScrapeError::TargetLimit { count, limit });
         }
@@ -183,7 +202,7 @@ impl Task {
             return Err(ScrapeError::Status(head.status_text()));
         }
         let content_type = head.headers.get("content-type").and_then(|v| v.to_str().ok());
-        fetch::format(content_type, config.fallback_scrape_protocol)
+        fetch::kind(content_type, config.fallback_scrape_protocol)
     }
 
     fn report(&self, at: Timestamp, outcome: Result<Outcome, narthex_store::Error>) {

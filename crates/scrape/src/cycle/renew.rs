@@ -54,7 +54,11 @@ impl Cycle {
         new.add(writer, &series)?;
         let mut owner = Vec::with_capacity(keep.len());
         for (at, known) in self.column_of.iter_mut().zip(&self.known) {
-            *at = if *known == Known::Dropped { DROPPED } else { NO_COLUMN };
+            *at = if matches!(known, Known::Dropped | Known::DroppedExtra) {
+                DROPPED
+            } else {
+                NO_COLUMN
+            };
         }
         self.aliases.clear();
         for (to, &from) in keep.iter().enumerate() {

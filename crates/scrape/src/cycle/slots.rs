@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use narthex_expo::Slot;
-use narthex_model::{ABSENT, Hashing, is_absent};
+use narthex_model::{ABSENT, Hashing, PART, is_absent};
 use narthex_store::{Error as StoreError, SeriesRef, Writer};
 
 use super::{ALIAS, Cycle, DROPPED, INDEX_IDLE_SCRAPES_MAX, Known, NO_COLUMN, NO_SLOT, Refused};
 use crate::columns::{Columns, column};
 use crate::error::ScrapeError;
 use crate::resolve::resolve;
+use crate::translate::is_extra;
 
 impl Cycle {
     /// Resolves slots that were never seen. Returns how many series were not in the scrape
@@ -85,7 +86,9 @@ impl Cycle {
             true => self.stencil.blank_labels(slot),
             false => Vec::new(),
         };
-        let labels = resolve(&self.config, &self.labels, &mut self.scratch, &blank)?;
+        let has_parts = self.translated;
+        let is_extra = has_parts && is_extra(self.scratch.get(PART));
+        let labels = resolve(&self.config, &self.labels, &mut self.scratch, &blank, has_parts)?;
         match labels {
             Some(labels) => match writer.resolve(&labels) {
                 Ok(series) => Ok(Known::Series(series)),
@@ -94,6 +97,7 @@ impl Cycle {
                 ) => Err(ScrapeError::SeriesLimit(limit.to_string())),
                 Err(error) => Err(error.into()),
             },
+            None if is_extra => Ok(Known::DroppedExtra),
             None => Ok(Known::Dropped),
         }
     }

@@ -43,9 +43,38 @@ impl Bench {
 
     fn absorb(&mut self, fetched: Result<&str, ScrapeError>) -> Outcome {
         self.at = self.at.plus_millis(1000);
-        let body = fetched.map(|text| Body { bytes: text.as_bytes(), format: Format::Text });
+        let body = fetched.map(|text| Body {
+            bytes: text.as_bytes(),
+            format: Format::Text,
+            translated: None,
+        });
         let outcome = self.cycle.absorb(&self.writer, body, self.at, || Duration::ZERO);
         outcome.expect("the store works")
+    }
+
+    /// Scrapes a protobuf body.
+    fn scrape_binary(&mut self, body: &[u8]) -> Outcome {
+        self.at = self.at.plus_millis(1000);
+        let mut text = Vec::new();
+        let translated = crate::translate::translate(body, &self.cycle.config, &mut text);
+        let body = translated.map_err(ScrapeError::from).map(|translated| Body {
+            bytes: &text,
+            format: Format::Text,
+            translated: Some(translated),
+        });
+        let outcome = self.cycle.absorb(&self.writer, body, self.at, || Duration::ZERO);
+        outcome.expect("the store works")
+    }
+
+    /// The native histograms of a metric, as text; `None` where it ended.
+    fn histograms(&self, name: &str) -> Vec<Option<String>> {
+        let matcher = Matcher::equal("__name__", name);
+        let selection = self.store.snapshot().select(&[matcher], TimeRange::ALL).unwrap();
+        let mut out = narthex_store::Histograms::default();
+        let [series] = selection.series.as_slice() else { panic!("{selection:?}") };
+        series.read_parts(TimeRange::ALL, &mut out).unwrap();
+        let shown = |h: &Arc<narthex_model::Histogram>| (!h.is_stale()).then(|| h.to_string());
+        out.values.iter().map(shown).collect()
     }
 
     fn scrape(&mut self, body: &str) -> Outcome {
@@ -95,6 +124,92 @@ fn a_scrape_is_stored_with_its_report() {
     assert_eq!(bench.series("scrape_series_added"), [(1000, Some(2.0)), (2000, Some(0.0))]);
     assert_eq!(bench.series("scrape_samples_scraped"), [(1000, Some(2.0)), (2000, Some(2.0))]);
     assert_eq!(bench.names().len(), 7);
+}
+
+/// A family `h` of one native histogram with these buckets from `(0.5,1]` on, and a gauge `g`.
+fn binary(deltas: &[u8], label: &str) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let mut out = vec![number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
+        out.extend_from_slice(bytes);
+        out
+    };
+    let zigzag: Vec<u8> = deltas.iter().map(|delta| delta * 2).collect();
+    let span = [8, 0, 16, u8::try_from(deltas.len()).unwrap()];
+    let histogram = [vec![8, 9], field(12, &span), field(13, &zigzag)].concat();
+    let pair = [field(1, label.as_bytes()), field(2, b"v")].concat();
+    let metric = [field(1, &pair), field(7, &histogram)].concat();
+    let family = [field(1, b"h"), vec![24, 4], field(4, &metric)].concat();
+    let gauge = [field(1, b"g"), vec![24, 1], field(4, &field(2, &[9, 0, 0, 0, 0, 0, 0, 240, 63]))];
+    let gauge = gauge.concat();
+    let mut body = vec![u8::try_from(family.len()).unwrap()];
+    body.extend(family);
+    body.push(u8::try_from(gauge.len()).unwrap());
+    body.extend(gauge);
+    body
+}
+
+#[test]
+fn native_histograms_are_scraped() {
+    let mut bench = Bench::new("  scrape_native_histograms: true\n");
+    let first = bench.scrape_binary(&binary(&[1, 1], "l"));
+    assert!(first.error.is_none(), "{:?}", first.error);
+    bench.scrape_binary(&binary(&[1, 1, 3], "l"));
+    bench.scrape_binary(&binary(&[4], "l"));
+    let gone = bench.scrape("g 1\n");
+    assert_eq!(
+        bench.histograms("h"),
+        [
+            Some("{count:9, sum:0, (0.5,1]:1, (1,2]:2}".to_owned()),
+            Some("{count:9, sum:0, (0.5,1]:1, (1,2]:2, (2,4]:5}".to_owned()),
+            Some("{count:9, sum:0, (0.5,1]:4}".to_owned()),
+            None,
+        ]
+    );
+    assert_eq!(bench.series("g").len(), 4);
+    assert_eq!((first.scraped, gone.scraped), (2, 1));
+    let scraped = bench.series("scrape_samples_scraped");
+    assert_eq!(scraped[..3], [1000, 2000, 3000].map(|at| (at, Some(2.0))));
+    let kept = bench.series("scrape_samples_post_metric_relabeling");
+    assert_eq!(kept[..3], scraped[..3]);
+}
+
+#[test]
+fn relabelling_sees_whole_histograms() {
+    let rules = "  scrape_native_histograms: true\n  metric_relabel_configs:\n  \
+                 - {action: labelkeep, regex: __name__|job|instance}\n";
+    let mut bench = Bench::new(rules);
+    assert!(bench.scrape_binary(&binary(&[1, 1], "l")).error.is_none());
+    assert_eq!(bench.histograms("h").len(), 1);
+    assert!(bench.names().contains("h"), "{:?}", bench.names());
+    let rules = "  scrape_native_histograms: true\n  metric_relabel_configs:\n  \
+                 - {action: drop, source_labels: [__name__], regex: h}\n";
+    let mut bench = Bench::new(rules);
+    bench.scrape_binary(&binary(&[1, 1], "l"));
+    assert!(!bench.names().contains("h"), "{:?}", bench.names());
+    let kept = bench.series("scrape_samples_post_metric_relabeling");
+    assert_eq!(kept, [(1000, Some(1.0))]);
+}
+
+#[test]
+fn nobody_may_send_parts() {
+    let mut bench = Bench::new("  scrape_native_histograms: true\n");
+    assert!(bench.scrape_binary(&binary(&[1], "\u{1}")).error.is_some());
+    // What was known of a translated body is not believed of another.
+    assert!(bench.scrape_binary(&binary(&[1], "l")).error.is_none());
+    let mut text = Vec::new();
+    crate::translate::translate(&binary(&[1], "l"), &bench.cycle.config, &mut text).unwrap();
+    let outcome = bench.absorb(Ok(std::str::from_utf8(&text).unwrap()));
+    let error = outcome.error.expect("a reserved label").to_string();
+    assert!(error.contains("is reserved"), "{error}");
+}
+
+#[test]
+fn buckets_are_limited() {
+    let keys = "  scrape_native_histograms: true\n  native_histogram_bucket_limit: 2\n";
+    let mut bench = Bench::new(keys);
+    bench.scrape_binary(&binary(&[1, 0, 0, 0], "l"));
+    let found = bench.histograms("h");
+    assert_eq!(found, [Some("{count:9, sum:0, (0.0625,1]:1, (1,16]:3}".to_owned())]);
 }
 
 #[test]

@@ -1,0 +1,269 @@
+//! The protobuf format: `io.prometheus.client.MetricFamily` messages, each behind its length.
+//!
+//! It is the only format that carries native histograms. Numbers of the fields are those of
+//! Prometheus' published `metrics.proto`; exemplars and creation times are skipped.
+
+use narthex_model::MetricKind;
+
+use self::histogram::Native;
+use self::wire::{Fields, Value, delimited};
+
+mod histogram;
+mod wire;
+
+pub use self::histogram::NativeHistogram;
+
+/// Why a body is no series of metric families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtobufError {
+    /// A message ends too early.
+    #[error("invalid protobuf: a message is cut off")]
+    Truncated,
+    /// A field is of a kind that it cannot be.
+    #[error("invalid protobuf: a field has the wrong type")]
+    BadField,
+    /// A name or a text is not UTF-8.
+    #[error("invalid protobuf: a text is not valid UTF-8")]
+    NotUtf8,
+    /// The spans of a histogram do not fit its buckets.
+    #[error("invalid histogram: spans and buckets do not agree")]
+    BadSpans,
+    /// A histogram has a schema that is not known.
+    #[error("invalid histogram: unknown schema {0}")]
+    BadSchema(i32),
+}
+
+/// Which form of a histogram is wanted that comes in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Native histograms are read; else the classic form of all.
+    pub native: bool,
+    /// The classic form is read besides the native one.
+    pub classic_too: bool,
+}
+
+/// One thing that a body says.
+#[derive(Debug)]
+pub enum Item<'i> {
+    /// The metric family that the following samples belong to.
+    Family {
+        /// The metric's name.
+        name: &'i str,
+        /// Its kind.
+        kind: MetricKind,
+        /// Its help text.
+        help: &'i str,
+    },
+    /// A number.
+    Number {
+        /// The metric's name, with the suffix of the series.
+        name: &'i str,
+        /// Its labels.
+        labels: &'i [(&'i str, &'i str)],
+        /// `le` or `quantile`, if the series has one.
+        bound: Option<(&'static str, f64)>,
+        /// The value.
+        value: f64,
+        /// The sample's own time, in milliseconds.
+        at: Option<i64>,
+    },
+    /// A native histogram.
+    Histogram {
+        /// The metric's name.
+        name: &'i str,
+        /// Its labels.
+        labels: &'i [(&'i str, &'i str)],
+        /// The histogram.
+        value: NativeHistogram,
+        /// The sample's own time, in milliseconds.
+        at: Option<i64>,
+    },
+}
+
+/// Reads a body; calls `visit` with each thing that it says.
+///
+/// # Errors
+/// If the body is broken; what came before the place has been visited.
+pub fn read<E: From<ProtobufError>>(
+    body: &[u8],
+    wanted: Wanted,
+    visit: &mut dyn FnMut(Item<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let family = Family::read(delimited(&mut rest)?)?;
+        let Family { name, kind, help, .. } = family;
+        visit(Item::Family { name, kind, help })?;
+        for metric in &family.metrics {
+            family.metric(metric, wanted, visit)?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Family<'a> {
+    name: &'a str,
+    help: &'a str,
+    kind: MetricKind,
+    metrics: Vec<&'a [u8]>,
+}
+
+/// A metric, its value not read yet.
+#[derive(Debug, Default)]
+struct Metric<'a> {
+    labels: Vec<(&'a str, &'a str)>,
+    at: Option<i64>,
+    number: Option<f64>,
+    summary: Option<&'a [u8]>,
+    histogram: Option<&'a [u8]>,
+}
+
+impl<'a> Family<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
+        let mut family = Self::default();
+        let mut fields = Fields::new(message);
+        // The numbers of the types are those of `MetricType`; without one it is a counter.
+        family.kind = MetricKind::Counter;
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => family.name = value.text()?,
+                2 => family.help = value.text()?,
+                3 => {
+                    family.kind = match value.unsigned()? {
+                        0 => MetricKind::Counter,
+                        1 => MetricKind::Gauge,
+                        2 => MetricKind::Summary,
+                        4 => MetricKind::Histogram,
+                        5 => MetricKind::GaugeHistogram,
+                        _ => MetricKind::Unknown,
+                    };
+                }
+                4 => family.metrics.push(value.bytes()?),
+                _ => {}
+            }
+        }
+        Ok(family)
+    }
+
+    fn metric<E: From<ProtobufError>>(
+        &self,
+        message: &[u8],
+        wanted: Wanted,
+        visit: &mut dyn FnMut(Item<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let metric = Metric::read(message)?;
+        let Metric { labels, at, .. } = &metric;
+        let at = *at;
+        if let Some(value) = metric.number {
+            return visit(Item::Number { name: self.name, labels, bound: None, value, at });
+        }
+        let mut put = |suffix: &str, bound, value| {
+            let name = format!("{}{suffix}", self.name);
+            visit(Item::Number { name: &name, labels, bound, value, at })
+        };
+        if let Some(summary) = metric.summary {
+            let summary = Summary::read(summary)?;
+            put("_count", None, summary.count)?;
+            put("_sum", None, summary.sum)?;
+            for (quantile, value) in summary.quantiles {
+                put("", Some(("quantile", quantile)), value)?;
+            }
+        }
+        if let Some(histogram) = metric.histogram {
+            let histogram = Native::read(histogram)?;
+            let native = wanted.native && histogram.is_native();
+            if !native || (wanted.classic_too && !histogram.buckets.is_empty()) {
+                histogram.classic(&mut put)?;
+            }
+            if native {
+                let gauge = self.kind == MetricKind::GaugeHistogram;
+                let value = histogram.into_native(gauge)?;
+                visit(Item::Histogram { name: self.name, labels, value, at })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Metric<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
+        let mut metric = Self::default();
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => metric.labels.push(pair(value)?),
+                // Gauge, counter and untyped have their value in the same place.
+                2 | 3 | 5 => metric.number = Some(first_double(value)?),
+                4 => metric.summary = Some(value.bytes()?),
+                6 => metric.at = Some(value.unsigned()?.cast_signed()),
+                7 => metric.histogram = Some(value.bytes()?),
+                _ => {}
+            }
+        }
+        Ok(metric)
+    }
+}
+
+fn pair(message: Value<'_>) -> Result<(&str, &str), ProtobufError> {
+    let (mut name, mut value) = ("", "");
+    let mut fields = message.message()?;
+    while let Some((number, field)) = fields.next()? {
+        match number {
+            1 => name = field.text()?,
+            2 => value = field.text()?,
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+fn first_double(message: Value<'_>) -> Result<f64, ProtobufError> {
+    let mut value = 0.0;
+    let mut fields = message.message()?;
+    while let Some((number, field)) = fields.next()? {
+        if number == 1 {
+            value = field.double()?;
+        }
+    }
+    Ok(value)
+}
+
+#[derive(Debug, Default)]
+struct Summary {
+    count: f64,
+    sum: f64,
+    quantiles: Vec<(f64, f64)>,
+}
+
+impl Summary {
+    #[expect(clippy::cast_precision_loss, reason = "a sample is a double")]
+    fn read(message: &[u8]) -> Result<Self, ProtobufError> {
+        let mut summary = Self::default();
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => summary.count = value.unsigned()? as f64,
+                2 => summary.sum = value.double()?,
+                3 => {
+                    let (mut quantile, mut found) = (0.0, 0.0);
+                    let mut inner = value.message()?;
+                    while let Some((number, value)) = inner.next()? {
+                        match number {
+                            1 => quantile = value.double()?,
+                            2 => found = value.double()?,
+                            _ => {}
+                        }
+                    }
+                    summary.quantiles.push((quantile, found));
+                }
+                _ => {}
+            }
+        }
+        Ok(summary)
+    }
+}
+
+#[cfg(test)]
+mod tests;
