@@ -46,6 +46,8 @@ pub struct Flags {
     pub route_prefix: String,
     /// Whether `/-/reload` and `/-/quit` work.
     pub enable_lifecycle: bool,
+    /// Whether the API may delete and copy.
+    pub enable_admin_api: bool,
     /// Whether `/api/v1/write` takes samples.
     pub enable_receiver: bool,
     /// The messages that it takes, by their names.
@@ -255,6 +257,7 @@ impl Values {
             retention_bytes: table::parse_bytes(self.text("storage.tsdb.retention.size"))
                 .unwrap_or(0),
             enable_lifecycle: self.on("web.enable-lifecycle"),
+            enable_admin_api: self.on("web.enable-admin-api"),
             enable_receiver: self.on("web.enable-remote-write-receiver"),
             receiver_messages: self.list("web.remote-write-receiver.accepted-protobuf-messages"),
             web_config_file: self.text("web.config.file").to_owned(),

@@ -4,6 +4,7 @@
 //! handler answers a [`reply::Reply`] or an [`error::ApiError`]. What reads the store runs on the
 //! query pool, so that this thread only moves bytes.
 
+mod admin;
 pub mod body;
 pub mod error;
 mod expression;
@@ -60,7 +61,8 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(rules::routes())
         .merge(receive::routes())
         .merge(remote::routes())
-        .merge(write::routes());
+        .merge(write::routes())
+        .merge(admin::routes());
     let routes = Router::new()
         .nest("/api/v1", api)
         .merge(lifecycle::routes())

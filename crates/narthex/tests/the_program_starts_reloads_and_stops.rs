@@ -162,3 +162,57 @@ fn a_bad_reload_changes_nothing() {
     let mut process = server.process;
     assert!(wait_until(PATIENCE, || process.ended() == Some(Some(0))), "{}", log(dir.path()));
 }
+
+#[test]
+fn an_administrator_deletes_and_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: narthex\n  \
+                  static_configs: [{targets: ['127.0.0.1:1']}]\n";
+    std::fs::write(dir.path().join("prometheus.yml"), config).unwrap();
+    let server = start(dir.path(), &["--web.enable-admin-api"]);
+    let port = server.port;
+    let up = || query(port, "count_over_time(up[1h])", None).len() == 1;
+    assert!(wait_until(PATIENCE, up), "{}", log(dir.path()));
+    let admin = |what: &str| {
+        let answer = ask(port, "POST", &format!("/api/v1/admin/tsdb/{what}"), "", b"").unwrap();
+        (answer.status, answer.text())
+    };
+    let error = |text: &str| {
+        let text = text.replace('"', "\\\"");
+        (400, format!("{{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"{text}\"}}"))
+    };
+    assert_eq!(admin("delete_series"), error("no match[] parameter provided"));
+    assert_eq!(
+        admin("delete_series?match[]=up&start=x").1,
+        error(
+            "invalid parameter \"start\": invalid time value for 'start': cannot parse \"x\" to a \
+             valid timestamp"
+        )
+        .1
+        .replace("\\\"x\\\"", "\\\"x\\\"")
+    );
+    assert_eq!(
+        admin("snapshot?skip_head=maybe"),
+        error(
+            "invalid parameter \"skip_head\": unable to parse boolean: strconv.ParseBool: parsing \
+             \"maybe\": invalid syntax"
+        )
+    );
+    assert_eq!(admin("delete_series?match[]=scrape_duration_seconds"), (204, String::new()));
+    assert_eq!(admin("clean_tombstones"), (204, String::new()));
+    let (status, text) = admin("snapshot");
+    assert_eq!(status, 200, "{text}");
+    let name = text.split('"').nth(9).unwrap().to_owned();
+    assert_eq!(text, format!("{{\"status\":\"success\",\"data\":{{\"name\":\"{name}\"}}}}"));
+    // A time, and a random number.
+    assert_eq!((name.len(), &name[8..9], &name[15..17]), (33, "T", "Z-"), "{name}");
+    drop(server);
+    std::fs::write(dir.path().join("prometheus.yml"), "{}\n").unwrap();
+    let path =
+        format!("--storage.tsdb.path={}", dir.path().join("data/snapshots").join(&name).display());
+    let copy = start(dir.path(), &[path.as_str()]);
+    assert_eq!(query(copy.port, "count_over_time(up[1h])", None).len(), 1);
+    let off = ask(copy.port, "POST", "/api/v1/admin/tsdb/snapshot", "", b"").unwrap();
+    assert_eq!(off.status, 500);
+    assert!(off.text().contains("admin APIs disabled"));
+}

@@ -16,6 +16,7 @@ mod format;
 mod index;
 mod merge;
 mod postings;
+mod prune;
 mod read;
 mod reader;
 mod rows;

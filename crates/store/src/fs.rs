@@ -54,8 +54,15 @@ pub trait Fs: Send + Sync + Debug {
     /// The names of the files and folders in `dir`, sorted, without their path.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
 
-    /// Gives a file another name, in place of what had that name. Durable after [`Fs::sync_dir`].
+    /// Gives a file another name, in place of what had that name, or a folder one that is free.
+    /// Durable after [`Fs::sync_dir`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives a file a second name, which must be free. Durable after [`Fs::sync_dir`].
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes an empty folder.
+    fn remove_dir(&self, dir: &str) -> io::Result<()>;
 
     /// Removes a file. Its space is free once nobody has it open or mapped.
     fn remove(&self, path: &str) -> io::Result<()>;

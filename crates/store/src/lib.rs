@@ -32,6 +32,7 @@ mod stats;
 mod store;
 #[cfg(any(test, feature = "sim"))]
 pub mod testing;
+mod tombstones;
 mod upkeep;
 mod view;
 mod wal;

@@ -14,7 +14,8 @@ use crate::fs::again;
 use crate::head::files;
 use crate::head::mini::Scratch;
 use crate::head::{Head, Pages};
-use crate::upkeep::{Chores, ChunkFiles, UpkeepCounters};
+use crate::tombstones::TombstoneFile;
+use crate::upkeep::{Chores, ChunkFiles, UpkeepCounters, copy};
 use crate::view::{self, BAD_END, TMP_END, View};
 use crate::wal::Wal;
 use crate::writer::LateLayouts;
@@ -36,7 +37,10 @@ pub fn open(
         io::ErrorKind::WouldBlock => Error::Locked(source),
         _ => Error::io("lock", "", source),
     })?;
-    let shelf = Shelf::load(&*fs)?;
+    let mut shelf = Shelf::load(&*fs)?;
+    copy::remove_unfinished(&*fs);
+    let (tombstone_file, tombstones) = TombstoneFile::open(Arc::clone(&fs));
+    shelf.view.tombstones = Arc::new(tombstones);
     let cursors = Cursors::open(Arc::clone(&fs));
     let head = Arc::new(Head::new(options.window_ms));
     head.freeze(shelf.view.sealed_until);
@@ -70,6 +74,7 @@ pub fn open(
         fs,
         wal: handle,
         cursors,
+        tombstone_file: Mutex::new(tombstone_file),
         aged: Arc::default(),
         chores: Mutex::new(Chores::starting_at(shelf.next_number, chunk_files)),
         upkeep_counters: UpkeepCounters::default(),

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use narthex_model::{Matcher, PART, TimeRange, Timestamp};
 
-use crate::Error;
 use crate::block::Block;
 use crate::head::layout::Sight;
 use crate::head::{Head, Index};
 use crate::histogram::Part;
 use crate::view::View;
+use crate::{Error, SeriesRef};
 
 mod gather;
 mod reader;
@@ -59,7 +59,11 @@ impl Snapshot {
                 gathered.add_block(position, block, found, &mut warnings);
             }
         }
-        let series = gathered.into_series(&self.view, self.sight, order);
+        let mut series = gathered.into_series(&self.view, self.sight, order);
+        if !self.view.tombstones.is_empty() {
+            let mut samples = Samples::default();
+            series.retain(|series| !series.is_deleted(range, &mut samples));
+        }
         warnings.sort();
         warnings.dedup();
         Selection { series, warnings }
@@ -145,6 +149,22 @@ impl Snapshot {
             block.label_values(name, matchers, range, &mut values, &mut Vec::new());
         }
         Ok(values.into_iter().collect())
+    }
+
+    /// The names of all series that satisfy the matchers and have samples in `range`, parts of
+    /// others included. What cannot be read is left out.
+    pub(crate) fn series_refs(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> BTreeSet<SeriesRef> {
+        let mut refs = BTreeSet::new();
+        self.select_head(matchers, range, |_, number, _| refs.extend(SeriesRef::new(number)));
+        for block in &self.view.blocks {
+            let found = block.select(matchers, range, &mut Vec::new());
+            refs.extend(found.into_iter().map(|found| found.series));
+        }
+        refs
     }
 
     /// Calls `found` for each series of the head, with its number and the columns it has.

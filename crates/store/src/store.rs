@@ -13,6 +13,7 @@ use crate::head::Head;
 use crate::head::layout::Sight;
 use crate::rows::{Aged, Sources};
 use crate::stats::WalStats;
+use crate::tombstones::TombstoneFile;
 use crate::upkeep::{Chores, UpkeepCounters};
 use crate::view::View;
 use crate::wal::WalHandle;
@@ -33,6 +34,7 @@ pub struct Store {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) wal: WalHandle,
     pub(crate) cursors: Cursors,
+    pub(crate) tombstone_file: Mutex<TombstoneFile>,
     /// What the retention removed before every cursor had passed it.
     pub(crate) aged: Arc<Aged>,
     pub(crate) chores: Mutex<Chores>,

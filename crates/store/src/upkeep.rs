@@ -10,6 +10,8 @@ use crate::block::Block;
 use crate::view::{self, View};
 use crate::{Error, RowSeq, Store};
 
+pub(crate) mod copy;
+mod delete;
 mod late;
 mod merge;
 mod pack;
@@ -112,7 +114,11 @@ impl Store {
         let mut view = self.view.write();
         chores.retired.push((Arc::downgrade(&view), view.sealed_until));
         chores.late.retire(&view);
-        let mut next = View { late: view.late, ..View::new(blocks, view.sealed_until) };
+        let mut next = View {
+            late: view.late,
+            tombstones: Arc::clone(&view.tombstones),
+            ..View::new(blocks, view.sealed_until)
+        };
         change(&mut next);
         *view = Arc::new(next);
     }

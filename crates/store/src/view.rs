@@ -6,6 +6,7 @@ use narthex_model::Timestamp;
 
 use crate::block::Block;
 use crate::head::late::LateMark;
+use crate::tombstones::Tombstones;
 
 /// Folder of the blocks.
 pub(crate) const DIR: &str = "blocks";
@@ -28,6 +29,8 @@ pub(crate) struct View {
     pub(crate) sealed_until: Timestamp,
     /// ...but for late rows, of which blocks have these.
     pub(crate) late: LateMark,
+    /// What is deleted of all that.
+    pub(crate) tombstones: Arc<Tombstones>,
 }
 
 impl View {
@@ -37,7 +40,8 @@ impl View {
         let key = |block: &Arc<Block>| (block.meta().window.start, is_late(block.name()));
         blocks.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.name().cmp(b.name())));
         let end = last_end(&blocks).map_or(Timestamp::MIN, |end| end.plus_millis(1));
-        Self { blocks, sealed_until: sealed_until.max(end), late: LateMark::default() }
+        let (late, tombstones) = (LateMark::default(), Arc::default());
+        Self { blocks, sealed_until: sealed_until.max(end), late, tombstones }
     }
 
     /// Bytes of all blocks.

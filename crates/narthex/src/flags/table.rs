@@ -149,7 +149,7 @@ pub const FLAGS: &[Flag] = &[
     mute("web.local-assets", Kind::Text, "", "Folder of static files."),
     mute("web.user-assets", Kind::Text, "", "Folder of static files, served at /user."),
     works("web.enable-lifecycle", Kind::Bool, "false", "Allow reload and shutdown by HTTP request."),
-    mute("web.enable-admin-api", Kind::Bool, "false", "Allow the API's admin actions."),
+    works("web.enable-admin-api", Kind::Bool, "false", "Allow the API's admin actions: deleting series, snapshots."),
     works("web.enable-remote-write-receiver", Kind::Bool, "false", "Accept remote-write requests."),
     works("web.remote-write-receiver.accepted-protobuf-messages", Kind::List, "prometheus.WriteRequest,io.prometheus.write.v2.Request", "Messages that the remote-write receiver takes."),
     mute("web.enable-otlp-receiver", Kind::Bool, "false", "Accept OTLP metrics."),

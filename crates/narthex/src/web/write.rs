@@ -3,22 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{post, put};
+use axum::response::Response;
+use axum::routing::post;
 use http::StatusCode;
 
-use super::error::{ApiError, Kind};
 use super::{Routes, text_error};
 use crate::app::App;
 
 pub(super) fn routes() -> Routes {
-    let admin = || post(admin).merge(put(admin));
-    Routes::new()
-        .route("/read", post(read))
-        .route("/otlp/v1/metrics", post(otlp))
-        .route("/admin/tsdb/snapshot", admin())
-        .route("/admin/tsdb/delete_series", admin())
-        .route("/admin/tsdb/clean_tombstones", admin())
+    Routes::new().route("/read", post(read)).route("/otlp/v1/metrics", post(otlp))
 }
 
 /// Prometheus' answer when the flag is off, a plain word when it is on.
@@ -38,10 +31,4 @@ async fn otlp(State(app): State<Arc<App>>) -> Response {
 
 async fn read() -> Response {
     text_error(StatusCode::NOT_IMPLEMENTED, "remote read is not supported by narthex yet")
-}
-
-async fn admin(State(app): State<Arc<App>>) -> Response {
-    let on = app.flags.all.get("web.enable-admin-api").is_some_and(|value| value == "true");
-    let text = if on { "not supported by narthex yet" } else { "admin APIs disabled" };
-    ApiError::new(Kind::Unavailable, text).into_response()
 }

@@ -11,16 +11,23 @@ use super::fault::Fault;
 use super::reader::Block;
 use super::select::SeriesIndex;
 use super::writer::{Group, Groups, Writer};
-use super::{Finish, Meta};
+use super::{Finish, Meta, prune};
+use crate::tombstones::Tombstones;
 use crate::{Error, LayoutRef, RowSeq, SeriesRef, SourceRef};
 
 /// Writes what all `blocks` hold, given in order of time, as one block with the name `path`. What
 /// it saves is the index, which they have in common; the chunks are taken as they are, one at a
-/// time, so that no more memory is needed than for the index and one chunk.
+/// time, so that no more memory is needed than for the index and one chunk. Only those with
+/// columns of which something is deleted are written anew, without that.
 ///
 /// A damaged group of columns is copied so that it is still found damaged. A block whose index or
 /// chunk heads are damaged is not merged: an error tells, and nothing has changed.
-pub(crate) fn merge(blocks: &[&Block], mut writer: Writer, path: &str) -> Result<Meta, Error> {
+pub(crate) fn merge(
+    blocks: &[&Block],
+    deleted: &Tombstones,
+    mut writer: Writer,
+    path: &str,
+) -> Result<Meta, Error> {
     let mut finish = Finish {
         window: TimeRange::new(Timestamp::MAX, Timestamp::MIN),
         first_seq: RowSeq(u64::MAX),
@@ -35,9 +42,9 @@ pub(crate) fn merge(blocks: &[&Block], mut writer: Writer, path: &str) -> Result
             finish.first_seq = finish.first_seq.min(meta.first_seq);
         }
         finish.last_seq = finish.last_seq.max(meta.last_seq);
-        copy_series(block, &mut writer)?;
-        copy_chunks(block, &mut writer)?;
-        writer.add_samples(meta.samples);
+        copy_series(block, deleted, &mut writer)?;
+        let counted = copy_chunks(block, deleted, &mut writer)?;
+        writer.add_samples(meta.samples.saturating_sub(counted));
     }
     finish.first_seq = finish.first_seq.min(finish.last_seq);
     writer.finish(&finish, path)
@@ -52,12 +59,16 @@ fn layout(block: &Block, position: u32) -> Result<Layout, Error> {
     Ok(((layout, SourceRef(record.source)), block.layout_columns(layout)?))
 }
 
-fn copy_series(block: &Block, writer: &mut Writer) -> Result<(), Error> {
+fn copy_series(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Result<(), Error> {
     let mut layouts: Vec<Option<Layout>> = Vec::new();
     let mut placements = Vec::new();
     for index in 0..block.series_count() {
         let record = block.series(index).map_err(|fault| block.error(fault))?;
         writer.add_series(record.series, &block.labels(SeriesIndex(index))?);
+        if !deleted.of(record.series).is_empty() {
+            // What is left of it shows when its chunks are written.
+            continue;
+        }
         record.placements(&mut placements).map_err(|fault| block.error(fault))?;
         for &(position, column) in &placements {
             block.layout_record(position).map_err(|fault| block.error(fault))?;
@@ -75,15 +86,28 @@ fn copy_series(block: &Block, writer: &mut Writer) -> Result<(), Error> {
     Ok(())
 }
 
-fn copy_chunks(block: &Block, writer: &mut Writer) -> Result<(), Error> {
+/// Copies all chunks; gives the number of samples in those that were written anew.
+fn copy_chunks(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Result<u64, Error> {
     let mut current: Option<(u32, Layout)> = None;
+    let (mut done, mut samples) = (0, 0);
     for number in 0..block.meta().chunks {
+        if number < done {
+            continue;
+        }
         let error = |fault: Fault| block.error(fault);
         let record = block.record(number).map_err(error)?;
         if current.as_ref().is_none_or(|(position, _)| *position != record.layout) {
             current = Some((record.layout, layout(block, record.layout)?));
         }
         let Some((_, ((name, source), columns))) = &current else { continue };
+        let strip = strip(block, number).map_err(error)?;
+        let columns_here = columns.get(..strip.columns as usize).unwrap_or(columns);
+        if columns_here.iter().any(|&series| !deleted.of(series).is_empty()) {
+            let layout = (*name, *source, columns_here);
+            samples += prune::copy(block, (number, strip.end), layout, deleted, writer)?;
+            done = strip.end;
+            continue;
+        }
         let view = ChunkView::open(block.bytes(), block.id(), record).map_err(error)?;
         let mut data = Vec::with_capacity(record.data_bytes as usize);
         let mut groups = Groups::default();
@@ -98,5 +122,28 @@ fn copy_chunks(block: &Block, writer: &mut Writer) -> Result<(), Error> {
         let layout = (*name, *source, columns.as_slice());
         writer.copy_chunk(layout, record, view.head(), (data, groups))?;
     }
-    Ok(())
+    Ok(samples)
+}
+
+/// Chunks side by side.
+struct Strip {
+    /// The number behind that of the last chunk.
+    end: u32,
+    columns: u32,
+}
+
+/// The chunks that hold the same rows as the chunk `first`, which has their first columns.
+fn strip(block: &Block, first: u32) -> Result<Strip, Fault> {
+    let start = block.record(first)?;
+    let mut strip = Strip { end: first + 1, columns: start.first_column + start.columns };
+    while strip.end < block.meta().chunks {
+        let next = block.record(strip.end)?;
+        let beside = next.layout == start.layout && next.times == start.times;
+        if !beside || next.first_column != strip.columns {
+            break;
+        }
+        strip.columns += next.columns;
+        strip.end += 1;
+    }
+    Ok(strip)
 }

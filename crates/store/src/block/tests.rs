@@ -15,6 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fs::{FileView, Fs, SimFs};
+use crate::tombstones::Tombstones;
 use crate::{LayoutRef, Samples, SeriesRef, SourceRef};
 
 mod access;
@@ -416,7 +417,7 @@ fn merges_adjacent_blocks() {
     let blocks: Vec<Block> = names.iter().map(|name| open(&fs, name)).collect();
     let blocks: Vec<&Block> = blocks.iter().collect();
     let writer = Writer::new(Arc::new(fs.clone()), "m.tmp").unwrap();
-    let meta = merge(&blocks, writer, "m").unwrap();
+    let meta = merge(&blocks, &Tombstones::default(), writer, "m").unwrap();
     let merged = open(&fs, "m");
     assert_eq!(meta.samples, blocks.iter().map(|b| b.meta().samples).sum::<u64>());
     assert_eq!(meta.chunks, 12);

@@ -83,6 +83,14 @@ impl Fs for DiskFs {
         fs::rename(self.place(from)?, self.place(to)?)
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::hard_link(self.place(from)?, self.place(to)?)
+    }
+
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        fs::remove_dir(self.place(dir)?)
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         fs::remove_file(self.place(path)?)
     }

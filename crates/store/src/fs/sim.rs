@@ -127,6 +127,14 @@ impl Fs for SimFs {
         self.state.lock().rename(from, to)
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.state.lock().link(from, to)
+    }
+
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        self.state.lock().remove_dir(dir)
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         self.state.lock().remove(path)
     }

@@ -117,6 +117,14 @@ impl Fs for UntouchedFs {
         Ok(())
     }
 
+    fn link(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn remove_dir(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         if self.fresh(path)?.is_none() {
             self.inner.file_len(path)?;

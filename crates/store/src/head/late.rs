@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use narthex_model::{TimeRange, Timestamp};
 
-use super::layout::Sight;
+use super::layout::{Layout, Sight};
 use super::mini::RowKey;
 use crate::{Column, RowSeq, SourceRef};
 
@@ -31,6 +31,50 @@ impl LateMark {
     /// Whether a block has this row.
     pub(crate) fn covers(self, key: RowKey) -> bool {
         key.seq <= self.seq && key.at < self.until
+    }
+}
+
+impl Layout {
+    /// Whether its rows are late ones.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.is_some()
+    }
+
+    /// Takes a late row, whose samples are in order of columns.
+    pub(crate) fn push_late(&self, key: RowKey, samples: LateRow) {
+        self.pass(key.seq);
+        if let Some(late) = &self.late {
+            late.lock().push(key, samples);
+        }
+    }
+
+    /// Whether `column` has a late sample at `at`.
+    pub(crate) fn has_late_sample(&self, column: Column, at: Timestamp) -> bool {
+        self.late.as_ref().is_some_and(|late| late.lock().has_sample(column, at))
+    }
+
+    /// Calls `each` with the late rows that `mark` covers and `before` did not, by time.
+    pub(crate) fn each_late(
+        &self,
+        mark: LateMark,
+        before: LateMark,
+        mut each: impl FnMut(RowKey, &LateRow),
+    ) {
+        if let Some(late) = &self.late {
+            late.lock().covered(mark, before).for_each(|(key, row)| each(key, row));
+        }
+    }
+
+    /// How many late samples `mark` covers that `before` did not.
+    pub(crate) fn late_waiting(&self, mark: LateMark, before: LateMark) -> u64 {
+        let mut samples = 0;
+        self.each_late(mark, before, |_, row| samples += row.len() as u64);
+        samples
+    }
+
+    /// Drops the late rows that `mark` covers; returns how many samples went.
+    pub(crate) fn forget_late(&self, mark: LateMark) -> u64 {
+        self.late.as_ref().map_or(0, |late| late.lock().forget(mark))
     }
 }
 

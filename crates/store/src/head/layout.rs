@@ -6,7 +6,7 @@ use narthex_model::{ABSENT, TimeRange, Timestamp, is_absent};
 use parking_lot::Mutex;
 
 use super::glance::Glance;
-use super::late::{LateMark, LateRow, LateRows};
+use super::late::{LateMark, LateRows};
 use super::mini::{FILE_ROWS, Mini, ROWS, RowKey, Scratch};
 use super::sink::Sink;
 use crate::codec::Decoder;
@@ -31,7 +31,7 @@ pub(crate) struct Layout {
     window_ms: i64,
     state: Mutex<State>,
     /// Its rows, if they are late ones.
-    late: Option<Mutex<LateRows>>,
+    pub(super) late: Option<Mutex<LateRows>>,
 }
 
 #[derive(Debug, Default)]
@@ -157,50 +157,6 @@ impl Layout {
         true
     }
 
-    /// Whether its rows are late ones.
-    pub(crate) fn is_late(&self) -> bool {
-        self.late.is_some()
-    }
-
-    /// Takes a late row, whose samples are in order of columns.
-    pub(crate) fn push_late(&self, key: RowKey, samples: LateRow) {
-        let mut state = self.state.lock();
-        state.last_seq = state.last_seq.max(key.seq);
-        drop(state);
-        if let Some(late) = &self.late {
-            late.lock().push(key, samples);
-        }
-    }
-
-    /// Whether `column` has a late sample at `at`.
-    pub(crate) fn has_late_sample(&self, column: Column, at: Timestamp) -> bool {
-        self.late.as_ref().is_some_and(|late| late.lock().has_sample(column, at))
-    }
-
-    /// Calls `each` with the late rows that `mark` covers and `before` did not, by time.
-    pub(crate) fn each_late(
-        &self,
-        mark: LateMark,
-        before: LateMark,
-        mut each: impl FnMut(RowKey, &LateRow),
-    ) {
-        if let Some(late) = &self.late {
-            late.lock().covered(mark, before).for_each(|(key, row)| each(key, row));
-        }
-    }
-
-    /// How many late samples `mark` covers that `before` did not.
-    pub(crate) fn late_waiting(&self, mark: LateMark, before: LateMark) -> u64 {
-        let mut samples = 0;
-        self.each_late(mark, before, |_, row| samples += row.len() as u64);
-        samples
-    }
-
-    /// Drops the late rows that `mark` covers; returns how many samples went.
-    pub(crate) fn forget_late(&self, mark: LateMark) -> u64 {
-        self.late.as_ref().map_or(0, |late| late.lock().forget(mark))
-    }
-
     /// Takes note of a row that a block has.
     pub(crate) fn pass(&self, seq: RowSeq) {
         self.state.lock().last_seq = seq;
@@ -309,6 +265,13 @@ impl Layout {
     pub(crate) fn oldest_window(&self, from: Timestamp) -> Option<i64> {
         let state = self.state.lock();
         state.windows.iter().find(|window| window.last >= from).map(|window| window.start)
+    }
+
+    /// The starts of the windows with rows that are not before `from`.
+    pub(crate) fn window_starts(&self, from: Timestamp) -> Vec<i64> {
+        let state = self.state.lock();
+        let windows = state.windows.iter().filter(|window| window.last >= from);
+        windows.map(|window| window.start).collect()
     }
 
     /// What there is in the window that begins at `start`. No row may come to it any more.

@@ -36,13 +36,16 @@ struct Parts {
     labels: Labels,
     head: Vec<HeadPart>,
     blocks: Vec<BlockPart>,
+    /// Other numbers that it has.
+    others: Vec<u32>,
 }
 
 impl Gathered {
     /// Adds what the head has of a series. Comes before the blocks, each series once.
     pub(super) fn add_head(&mut self, number: u32, labels: Labels, head: Vec<HeadPart>) {
         self.by_number.insert(number, self.found.len());
-        self.found.push(Parts { number, labels, head, blocks: Vec::new() });
+        let (blocks, others) = (Vec::new(), Vec::new());
+        self.found.push(Parts { number, labels, head, blocks, others });
     }
 
     /// Adds what a block has of a series. Blocks come in order of time.
@@ -63,7 +66,8 @@ impl Gathered {
             Ok(labels) => {
                 self.beside_head = true;
                 self.by_number.insert(number, self.found.len());
-                self.found.push(Parts { number, labels, head: Vec::new(), blocks: vec![part] });
+                let (head, others) = (Vec::new(), Vec::new());
+                self.found.push(Parts { number, labels, head, blocks: vec![part], others });
             }
             Err(error) => warnings.push(error.to_string()),
         }
@@ -97,6 +101,8 @@ impl Gathered {
                 first.head.append(&mut later.head);
                 first.blocks.append(&mut later.blocks);
                 first.blocks.sort_by_key(|part| part.position);
+                first.others.push(later.number);
+                first.others.append(&mut later.others);
             }
             same
         });
@@ -106,8 +112,12 @@ impl Gathered {
         let mut parts = Vec::new();
         let mut series = Vec::with_capacity(self.found.len());
         let make = |found: Parts| {
-            let Parts { number, labels, head, blocks } = found;
-            Series::new(number, labels, head, blocks, Arc::clone(view), sight)
+            let Parts { number, labels, head, blocks, others } = found;
+            let mut series = Series::new(number, labels, head, blocks, Arc::clone(view), sight);
+            if !view.tombstones.is_empty() {
+                series.delete(&others);
+            }
+            series
         };
         for found in self.found {
             match found.labels.part().map(Part::parse) {
@@ -123,8 +133,10 @@ impl Gathered {
         if parts.is_empty() {
             return series;
         }
-        let empty =
-            |labels| make(Parts { number: 0, labels, head: Vec::new(), blocks: Vec::new() });
+        let empty = |labels| {
+            let (head, blocks, others) = (Vec::new(), Vec::new(), Vec::new());
+            make(Parts { number: 0, labels, head, blocks, others })
+        };
         attach(series, parts, empty)
     }
 }

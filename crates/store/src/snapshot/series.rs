@@ -12,7 +12,7 @@ use crate::head::layout::{Layout, Sight};
 use crate::head::sink::Sink;
 use crate::histogram::PartSeries;
 use crate::view::View;
-use crate::{Column, Error, RowSeq};
+use crate::{Column, Error, RowSeq, SeriesRef};
 
 /// A series of a selection.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Series {
     blocks: Vec<BlockPart>,
     /// What holds its histograms and start times, by part.
     parts: Vec<PartSeries>,
+    /// The times at which samples are deleted.
+    deleted: Option<Arc<[TimeRange]>>,
 }
 
 /// A column of the head that has samples of the series.
@@ -67,7 +69,28 @@ impl Series {
         view: Arc<View>,
         sight: Sight,
     ) -> Self {
-        Self { number, labels, sight, view, head, blocks, parts: Vec::new() }
+        Self { number, labels, sight, view, head, blocks, parts: Vec::new(), deleted: None }
+    }
+
+    /// Takes note of what is deleted of it; it also has the numbers `others`.
+    pub(super) fn delete(&mut self, others: &[u32]) {
+        let numbers = others.iter().chain([&self.number]).filter_map(|&n| SeriesRef::new(n));
+        let ranges = numbers.flat_map(|series| self.view.tombstones.of(series).iter().copied());
+        let ranges: Arc<[TimeRange]> = ranges.collect();
+        self.deleted = Some(ranges).filter(|ranges| !ranges.is_empty());
+    }
+
+    /// Whether all that it had in `range` is deleted.
+    pub(super) fn is_deleted(&self, range: TimeRange, samples: &mut Samples) -> bool {
+        let parts_are = |part: &PartSeries| part.series.is_deleted_or_empty(range);
+        self.deleted.is_some() && self.parts.iter().all(parts_are) && {
+            self.read(range, samples).is_ok() && samples.is_empty()
+        }
+    }
+
+    fn is_deleted_or_empty(&self, range: TimeRange) -> bool {
+        let mut samples = Samples::default();
+        self.read(range, &mut samples).is_ok() && samples.is_empty()
     }
 
     /// What holds its histograms and start times, by part.
@@ -123,6 +146,12 @@ impl Series {
             self.read_head(range, reader, buffers, out);
             sort_from(from, out);
         });
+        for range in self.deleted.iter().flat_map(|deleted| deleted.iter()) {
+            let start = out.times.partition_point(|&at| at < range.start);
+            let end = out.times.partition_point(|&at| at <= range.end).max(start);
+            out.times.drain(start..end);
+            out.values.drain(start..end);
+        }
     }
 
     fn read_head(

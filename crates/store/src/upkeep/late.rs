@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Writes a block for each window that late rows belong to. All of them are served at once.
-    fn seal_late(
+    pub(super) fn seal_late(
         &self,
         layouts: &[Arc<Layout>],
         mark: LateMark,
@@ -119,7 +119,7 @@ impl Store {
         Ok(u32::try_from(starts.len()).unwrap_or(u32::MAX))
     }
 
-    fn write_late(
+    pub(super) fn write_late(
         &self,
         layouts: &[Arc<Layout>],
         (mark, before): (LateMark, LateMark),
@@ -176,7 +176,9 @@ impl Store {
             }
         }
         writer.begin_chunk(&head)?;
+        let deleted = Arc::clone(&self.view.read().tombstones);
         for (column, &series) in values.iter_mut().zip(&*columns) {
+            deleted.blank(series, &times, column);
             if column.is_empty() {
                 column.resize(rows.len(), ABSENT);
             } else if !named.contains(&series) {

@@ -83,12 +83,13 @@ impl Store {
         late.all(|block| oldest.is_none_or(|oldest| block.meta().window.end < oldest))
     }
 
-    fn merge(&self, parts: &[Arc<Block>], chores: &mut Chores) -> Result<Block, Error> {
+    pub(super) fn merge(&self, parts: &[Arc<Block>], chores: &mut Chores) -> Result<Block, Error> {
         let path = view::block_path(chores.take_number());
         let tmp = format!("{path}-{}{TMP_END}", self.clock.now());
+        let deleted = Arc::clone(&self.view.read().tombstones);
         let parts: Vec<&Block> = parts.iter().map(|block| &**block).collect();
         let merged = block::Writer::new(Arc::clone(&self.fs), &tmp)
-            .and_then(|writer| block::merge(&parts, writer, &path))
+            .and_then(|writer| block::merge(&parts, &deleted, writer, &path))
             .and_then(|_| self.open_block(&path));
         if merged.is_err() {
             chores.doomed.insert(path);
@@ -100,7 +101,10 @@ impl Store {
 /// The positions from the first to the last of the blocks that overlap with those given, or with
 /// those in turn. A merged block takes the place of every block in its window, so it must hold
 /// what they have.
-fn with_overlapping(blocks: &[Arc<Block>], (mut from, mut to): (usize, usize)) -> (usize, usize) {
+pub(super) fn with_overlapping(
+    blocks: &[Arc<Block>],
+    (mut from, mut to): (usize, usize),
+) -> (usize, usize) {
     loop {
         let inner = blocks.get(from..to).unwrap_or(&[]);
         let start = inner.iter().map(|block| block.meta().window.start).min();

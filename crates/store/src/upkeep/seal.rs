@@ -11,6 +11,7 @@ use crate::codec::{Decoder, NoPeers};
 use crate::head::Layout;
 use crate::head::layout::SealPart;
 use crate::head::mini::{Mini, Scratch};
+use crate::tombstones::Tombstones;
 use crate::view::{self, TMP_END};
 use crate::{Error, RowSeq, SeriesRef, Store};
 
@@ -86,7 +87,7 @@ impl Store {
         Block::open(path, bytes)
     }
 
-    fn write_block(
+    pub(super) fn write_block(
         &self,
         start: i64,
         window: TimeRange,
@@ -99,6 +100,7 @@ impl Store {
             named: HashSet::default(),
             decoder: Decoder::default(),
             seqs: None,
+            deleted: Arc::clone(&self.view.read().tombstones),
         };
         let mut scratch = Scratch::default();
         for layout in self.head.all_layouts() {
@@ -121,6 +123,7 @@ struct Sealer<'a> {
     named: HashSet<SeriesRef, Hashing>,
     decoder: Decoder,
     seqs: Option<(RowSeq, RowSeq)>,
+    deleted: Arc<Tombstones>,
 }
 
 impl Sealer<'_> {
@@ -176,6 +179,7 @@ impl Sealer<'_> {
                     values.resize(values.len() + mini.rows(), ABSENT);
                 }
             }
+            self.deleted.blank(series, &times, &mut values);
             if values.iter().any(|&value| !is_absent(value)) && !self.named.contains(&series) {
                 if let Some(labels) = self.store.labels(series) {
                     self.writer.add_series(series, &labels);

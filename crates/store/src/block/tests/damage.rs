@@ -110,7 +110,7 @@ fn damage_is_not_laundered_by_a_merge() {
         let block = damaged(&copy).unwrap();
         let fs = SimFs::new(1);
         let writer = Writer::new(Arc::new(fs.clone()), "m.tmp").unwrap();
-        if merge(&[&block], writer, "b").is_ok() {
+        if merge(&[&block], &Tombstones::default(), writer, "b").is_ok() {
             check(&open(&fs, "b"), &want, &format!("merged, byte {at}"));
         } else {
             refused += 1;

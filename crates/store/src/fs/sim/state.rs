@@ -54,15 +54,17 @@ enum NameChange {
     Unlink { path: String },
     Rename { from: String, to: String },
     MakeDir { path: String },
+    RemoveDir { path: String },
 }
 
 impl NameChange {
     /// The folder whose sync makes the change durable.
     fn dir(&self) -> &str {
         match self {
-            Self::Link { path, .. } | Self::Unlink { path } | Self::MakeDir { path } => {
-                parent(path)
-            }
+            Self::Link { path, .. }
+            | Self::Unlink { path }
+            | Self::MakeDir { path }
+            | Self::RemoveDir { path } => parent(path),
             Self::Rename { to, .. } => parent(to),
         }
     }
@@ -80,7 +82,22 @@ impl Names {
             NameChange::Rename { from, to } => {
                 if let Some(inode) = self.files.remove(from) {
                     self.files.insert(to.clone(), inode);
+                } else if self.dirs.remove(from) {
+                    self.dirs.insert(to.clone());
+                    let inside = format!("{from}/");
+                    let moved = |path: &String| {
+                        let rest = path.strip_prefix(&inside)?;
+                        Some(format!("{to}/{rest}"))
+                    };
+                    let files = std::mem::take(&mut self.files).into_iter();
+                    self.files =
+                        files.map(|(path, inode)| (moved(&path).unwrap_or(path), inode)).collect();
+                    let dirs = std::mem::take(&mut self.dirs).into_iter();
+                    self.dirs = dirs.map(|path| moved(&path).unwrap_or(path)).collect();
                 }
+            }
+            NameChange::RemoveDir { path } => {
+                self.dirs.remove(path);
             }
             NameChange::MakeDir { path } => {
                 self.dirs.insert(path.clone());
@@ -186,11 +203,40 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.find(from)?;
+        if self.live.dirs.contains(from) {
+            self.call()?;
+        } else {
+            self.find(from)?;
+        }
         if !self.live.has_dir(parent(to)) {
             return Err(io::ErrorKind::NotFound.into());
         }
         self.name(NameChange::Rename { from: from.to_owned(), to: to.to_owned() });
+        Ok(())
+    }
+
+    pub(super) fn link(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let inode = self.find(from)?;
+        if !self.live.has_dir(parent(to)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if self.live.files.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.name(NameChange::Link { path: to.to_owned(), inode });
+        Ok(())
+    }
+
+    pub(super) fn remove_dir(&mut self, dir: &str) -> io::Result<()> {
+        self.call()?;
+        if !self.live.dirs.contains(dir) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let mut inside = self.live.files.keys().chain(&self.live.dirs);
+        if inside.any(|path| parent(path) == dir) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.name(NameChange::RemoveDir { path: dir.to_owned() });
         Ok(())
     }
 
