@@ -13,10 +13,13 @@ use narthex_receive::counters::Counters;
 use narthex_receive::{Answer, Failure, Message, Receiver};
 use narthex_store::Writer;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Bytes of the bodies that are being read or wait, at most.
 const BODIES_BYTES_MAX: usize = 12 << 20;
+
+/// A body from this size on has to wait until there is no other such body.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// Requests that wait at most.
 const WAITING_MAX: usize = 256;
@@ -28,6 +31,8 @@ pub struct Inlet {
     thread: Mutex<Option<JoinHandle<()>>>,
     counters: Arc<Counters>,
     bytes: Arc<AtomicUsize>,
+    /// Held by the large body that is being read or waits.
+    large: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -41,12 +46,22 @@ struct Request {
 #[derive(Debug)]
 pub struct Body {
     bytes: Vec<u8>,
+    /// How many bytes there are going to be, as the client said.
+    announced: usize,
     all: Arc<AtomicUsize>,
+    larges: Arc<Semaphore>,
+    large: Option<OwnedSemaphorePermit>,
 }
 
 impl Body {
     /// Adds what came; `false`: all bodies together are too large.
-    pub fn push(&mut self, piece: &[u8]) -> bool {
+    pub async fn push(&mut self, piece: &[u8]) -> bool {
+        let length = self.bytes.len() + piece.len();
+        if length > LARGE_BYTES && self.large.is_none() {
+            // Whoever reads limits the time of all of this.
+            self.large = Arc::clone(&self.larges).acquire_owned().await.ok();
+            self.bytes.reserve_exact(self.announced.max(length) - self.bytes.len());
+        }
         let before = self.all.fetch_add(piece.len(), SeqCst);
         self.bytes.extend_from_slice(piece);
         before + piece.len() <= BODIES_BYTES_MAX
@@ -92,7 +107,8 @@ impl Inlet {
             }
         })?;
         let (sender, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Arc::new(Self { sender, thread, counters, bytes: Arc::default() }))
+        let large = Arc::new(Semaphore::new(1));
+        Ok(Arc::new(Self { sender, thread, counters, bytes: Arc::default(), large }))
     }
 
     /// What was counted so far.
@@ -100,9 +116,15 @@ impl Inlet {
         &self.counters
     }
 
-    /// An empty body, with room for `bytes`.
-    pub fn body(&self, bytes: usize) -> Body {
-        Body { bytes: Vec::with_capacity(bytes), all: Arc::clone(&self.bytes) }
+    /// An empty body, which the client said has `announced` bytes.
+    pub fn body(&self, announced: usize) -> Body {
+        Body {
+            bytes: Vec::with_capacity(announced.min(LARGE_BYTES)),
+            announced,
+            all: Arc::clone(&self.bytes),
+            larges: Arc::clone(&self.large),
+            large: None,
+        }
     }
 
     /// Hands a request over and waits for what comes of it.

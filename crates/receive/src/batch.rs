@@ -9,7 +9,7 @@ use crate::table::Newest;
 use crate::wire::{Fields, Malformed, Sample};
 
 /// Samples that wait for their rows at most; then they are handed on.
-pub(crate) const PENDING_MAX: usize = 1 << 16;
+pub(crate) const PENDING_MAX: usize = 1 << 14;
 
 /// Where the parts of a series stand in its message.
 #[derive(Clone, Copy, Debug)]

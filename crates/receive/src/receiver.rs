@@ -23,14 +23,14 @@ pub const BODY_BYTES_MAX: usize = 8 << 20;
 pub const PLAIN_BYTES_MAX: usize = 32 << 20;
 
 /// From this size on a message must not be compressed more than [`RATIO_MAX`] to one.
-const RATIO_FROM_BYTES: usize = 8 << 20;
+const RATIO_FROM_BYTES: usize = 4 << 20;
 
 /// Real requests come to some 5 to 12 times their compressed size; the most that the format can
 /// express is 21.
 const RATIO_MAX: usize = 16;
 
 /// A buffer that grew over this many bytes is not kept.
-const IDLE_BYTES_MAX: usize = 4 << 20;
+const IDLE_BYTES_MAX: usize = 1 << 20;
 
 /// How far ahead of the clock a sample may lie, in milliseconds.
 const AHEAD_MS_MAX: i64 = 10 * 60_000;

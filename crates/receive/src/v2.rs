@@ -8,7 +8,7 @@ use crate::receiver::Intake;
 use crate::wire::{Fields, Malformed};
 
 /// Most symbols of a request; each costs some memory while it is read.
-pub(crate) const SYMBOLS_MAX: usize = 200_000;
+pub(crate) const SYMBOLS_MAX: usize = 100_000;
 
 /// Where the parts of a series stand.
 const ITEMS: Items = Items { samples: 2, exemplars: 4, histograms: 3 };

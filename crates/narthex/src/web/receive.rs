@@ -106,7 +106,7 @@ async fn read(inlet: &Arc<Inlet>, mut from: Body) -> Result<inlet::Body, Respons
         if body.len() + piece.len() > BODY_BYTES_MAX {
             return Err(too_large());
         }
-        if !body.push(&piece) {
+        if !body.push(&piece).await {
             let text = "too many remote writes at the same time";
             let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, text);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
