@@ -35,8 +35,10 @@ pub enum Reason {
     LabelTooLong,
     /// A reference to a symbol that is not there, or half a pair of them.
     BadSymbol,
-    /// A native histogram, which is not supported.
-    Histogram,
+    /// A native histogram that makes no sense: buckets without counts, or an unknown schema.
+    BadHistogram,
+    /// A label has a name that is the store's own.
+    ReservedName,
     /// The store has as many series as it may.
     SeriesLimit,
 }
@@ -56,7 +58,8 @@ impl Reason {
         Self::TooManyLabels,
         Self::LabelTooLong,
         Self::BadSymbol,
-        Self::Histogram,
+        Self::BadHistogram,
+        Self::ReservedName,
         Self::SeriesLimit,
     ];
 
@@ -75,7 +78,8 @@ impl Reason {
             Self::TooManyLabels => "too_many_labels",
             Self::LabelTooLong => "label_too_long",
             Self::BadSymbol => "bad_symbol",
-            Self::Histogram => "native_histogram",
+            Self::BadHistogram => "bad_histogram",
+            Self::ReservedName => "reserved_label_name",
             Self::SeriesLimit => "series_limit",
         }
     }
@@ -95,7 +99,8 @@ impl Reason {
             Self::TooManyLabels => "invalid labels: too many labels",
             Self::LabelTooLong => "invalid labels: label name or value too long",
             Self::BadSymbol => "invalid labels: reference to a symbol that does not exist",
-            Self::Histogram => "native histograms are not supported",
+            Self::BadHistogram => "invalid native histogram",
+            Self::ReservedName => "invalid labels: reserved label name",
             Self::SeriesLimit => "series limit reached",
         }
     }
@@ -169,6 +174,8 @@ impl fmt::Display for Refusals {
 pub struct Answer {
     /// Samples that are stored, those that had been before included.
     pub samples: u64,
+    /// Native histograms that are stored.
+    pub histograms: u64,
     /// Exemplars that came; they are not kept.
     pub exemplars: u64,
     /// What was refused.

@@ -3,7 +3,10 @@
 use narthex_model::sample::NORMAL_NAN;
 use narthex_model::{Labels, Timestamp, is_absent};
 
+use narthex_store::histogram::parts as parts_of;
+
 use crate::answer::{Reason, describe};
+use crate::histogram::{self, Incoming};
 use crate::receiver::Intake;
 use crate::table::Newest;
 use crate::wire::{Fields, Malformed, Sample};
@@ -19,12 +22,26 @@ pub(crate) struct Items {
     pub(crate) histograms: u32,
 }
 
+/// What waits for its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A sample.
+    Sample,
+    /// The first part of a native histogram, which counts for all of it.
+    Histogram,
+    /// A further part.
+    Part,
+    /// Nothing but a note of what was newest before.
+    Note,
+}
+
 /// A sample that waits for its row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub(crate) state: u32,
     pub(crate) at: i64,
     pub(crate) value: f64,
+    pub(crate) kind: Kind,
     /// What was newest before, should all have to be undone.
     pub(crate) before: Newest,
 }
@@ -56,22 +73,81 @@ impl Intake<'_> {
                 field.bytes()?;
                 self.answer.exemplars += 1;
             } else if number == items.histograms {
-                field.bytes()?;
-                let reason = known.err().unwrap_or(Reason::Histogram);
-                self.answer.refused.add(reason, 1, || show(0));
+                let message = field.bytes()?;
+                let (taken, at) = match histogram::read(message)? {
+                    Err(reason) => (Err(reason), 0),
+                    Ok(incoming) => {
+                        let taken =
+                            known.and_then(|whole| self.histogram(whole, &incoming, &labels));
+                        (taken, incoming.at)
+                    }
+                };
+                if let Err(reason) = taken {
+                    self.answer.refused.add(reason, 1, || show(at));
+                }
             }
+        }
+        Ok(())
+    }
+
+    fn check_time(&self, at: i64) -> Result<(), Reason> {
+        if at > self.latest {
+            return Err(Reason::TooFarAhead);
+        }
+        if at < self.earliest {
+            return Err(Reason::TooOld);
+        }
+        Ok(())
+    }
+
+    /// Takes a histogram: each of its parts is a column of the store.
+    fn histogram(
+        &mut self,
+        whole: u32,
+        incoming: &Incoming,
+        labels: impl Fn() -> Option<Labels>,
+    ) -> Result<(), Reason> {
+        let at = incoming.at;
+        self.check_time(at)?;
+        let mut parts = Vec::with_capacity(incoming.histogram.size());
+        parts_of(&incoming.histogram, incoming.integer, |part, value| parts.push((part, value)));
+        let mut columns = Vec::with_capacity(parts.len());
+        for (part, value) in parts {
+            columns.push((self.part(whole, part, &labels)?, value));
+        }
+        let receiver = &mut *self.receiver;
+        let Some(state) = receiver.table.get_mut(whole) else { return Err(Reason::SeriesLimit) };
+        // What a hash says is equal is taken for equal: the answer is the same.
+        let hash = columns.iter().fold(0_u64, |hash, (column, value)| {
+            (hash ^ value.to_bits() ^ u64::from(*column)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        let newest = Newest { at, bits: hash };
+        if newest.at <= state.newest.at {
+            if newest == state.newest {
+                self.answer.histograms += 1;
+                return Ok(());
+            }
+            let same_time = newest.at == state.newest.at;
+            return Err(if same_time { Reason::Duplicate } else { Reason::OutOfOrder });
+        }
+        let before = std::mem::replace(&mut state.newest, newest);
+        self.in_order &= receiver.lanes.expect(state.source, at);
+        let note = Pending { state: whole, at, value: 0.0, kind: Kind::Note, before };
+        receiver.pending.push(note);
+        let mut kind = Kind::Histogram;
+        for (column, value) in columns {
+            let Some(state) = receiver.table.get_mut(column) else { continue };
+            let newest = Newest { at, bits: value.to_bits() };
+            let before = std::mem::replace(&mut state.newest, newest);
+            receiver.pending.push(Pending { state: column, at, value, kind, before });
+            kind = Kind::Part;
         }
         Ok(())
     }
 
     #[inline]
     fn sample(&mut self, number: u32, sample: Sample) -> Result<(), Reason> {
-        if sample.at > self.latest {
-            return Err(Reason::TooFarAhead);
-        }
-        if sample.at < self.earliest {
-            return Err(Reason::TooOld);
-        }
+        self.check_time(sample.at)?;
         let receiver = &mut *self.receiver;
         let Some(state) = receiver.table.get_mut(number) else { return Err(Reason::SeriesLimit) };
         // The store has a NaN of its own for what is not there.
@@ -93,7 +169,8 @@ impl Intake<'_> {
         }
         let before = std::mem::replace(&mut state.newest, newest);
         self.in_order &= receiver.lanes.expect(state.source, newest.at);
-        receiver.pending.push(Pending { state: number, at: newest.at, value, before });
+        let kind = Kind::Sample;
+        receiver.pending.push(Pending { state: number, at: newest.at, value, kind, before });
         Ok(())
     }
 }

@@ -13,6 +13,8 @@ pub struct Counters {
     pub failed: AtomicU64,
     /// Samples that were stored.
     pub samples: AtomicU64,
+    /// Native histograms that were stored.
+    pub histograms: AtomicU64,
     /// Exemplars that came.
     pub exemplars: AtomicU64,
     /// Series that are known.
@@ -23,6 +25,7 @@ pub struct Counters {
 impl Counters {
     pub(crate) fn answered(&self, answer: &Answer) {
         self.samples.fetch_add(answer.samples, Relaxed);
+        self.histograms.fetch_add(answer.histograms, Relaxed);
         self.exemplars.fetch_add(answer.exemplars, Relaxed);
         for (counter, reason) in self.refused.iter().zip(Reason::ALL) {
             counter.fetch_add(answer.refused.of(reason), Relaxed);

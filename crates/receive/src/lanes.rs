@@ -12,6 +12,7 @@ use narthex_model::{ABSENT, Hashing, Labels, Timestamp, is_absent};
 use narthex_store::{Column, Error, LayoutRef, Row, SeriesRef, SourceRef, Writer};
 
 use crate::answer::{Answer, Reason};
+use crate::batch::{Kind, Pending};
 use crate::slab::Slab;
 use crate::table::{Spot, State};
 
@@ -55,6 +56,9 @@ struct Lane {
     /// The number of the row being filled.
     generation: u32,
     filled: usize,
+    /// Samples and native histograms in the row.
+    samples: u64,
+    histograms: u64,
     changed: Vec<Column>,
     /// Columns that the store does not know yet.
     new: Vec<SeriesRef>,
@@ -149,6 +153,8 @@ impl Lanes {
             stamps: Vec::new(),
             generation: 1,
             filled: 0,
+            samples: 0,
+            histograms: 0,
             changed: Vec::new(),
             new: Vec::new(),
             open: NEVER,
@@ -180,12 +186,12 @@ impl Lanes {
     #[inline]
     pub(crate) fn put(
         &mut self,
-        number: u32,
+        sample: &Pending,
         state: &mut State,
-        (at, value): (i64, f64),
         writer: &mut Writer,
         answer: &mut Answer,
     ) -> Result<(), Error> {
+        let (number, at) = (sample.state, sample.at);
         let Some(home) = state.home else { return Ok(()) };
         let spot = match self.all.get(home.lane) {
             Some(lane) if lane.takes(at) => {
@@ -209,7 +215,12 @@ impl Lanes {
             }
             lane.open = at;
         }
-        lane.set(spot.column, value);
+        lane.set(spot.column, sample.value);
+        match sample.kind {
+            Kind::Sample => lane.samples += 1,
+            Kind::Histogram => lane.histograms += 1,
+            Kind::Part | Kind::Note => {}
+        }
         Ok(())
     }
 
@@ -345,18 +356,20 @@ impl Lane {
         if self.filled < self.row.len() {
             self.blank_the_rest();
         }
-        let (at, count) = (Timestamp(self.open), self.filled as u64);
+        let at = Timestamp(self.open);
         let changed = Some(self.changed.as_slice());
         let row = Row { layout: self.layout, at, values: &self.row, changed };
         let stored = writer.append(&row);
         match stored {
             Ok(_) => {
-                answer.samples += count;
+                answer.samples += self.samples;
+                answer.histograms += self.histograms;
                 self.last = self.open;
                 self.used = writer.now().0;
             }
             Err(error) => {
                 let reason = reason_of(&error).ok_or(error)?;
+                let count = self.samples + self.histograms;
                 answer.refused.add(reason, count, || format!("at {at}"));
             }
         }
@@ -368,6 +381,7 @@ impl Lane {
         self.open = NEVER;
         self.generation = self.generation.wrapping_add(1);
         self.filled = 0;
+        (self.samples, self.histograms) = (0, 0);
         self.changed.clear();
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use narthex_model::Timestamp;
-use narthex_store::{Error, SeriesRef, Writer};
+use narthex_model::{Labels, Timestamp};
+use narthex_store::{Error, Part, SeriesRef, Writer};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::answer::{Answer, Failure, Reason};
-use crate::batch::{PENDING_MAX, Pending};
+use crate::batch::{Kind, PENDING_MAX, Pending};
 use crate::counters::Counters;
 use crate::key::{Key, Keys};
 use crate::labels::{Pairs, source_of};
@@ -227,6 +227,36 @@ impl Intake<'_> {
         Ok(number)
     }
 
+    /// The number of a part of the series `whole`, whose labels `labels` tells.
+    pub(crate) fn part(
+        &mut self,
+        whole: u32,
+        part: Part,
+        labels: impl Fn() -> Option<Labels>,
+    ) -> Result<u32, Reason> {
+        let receiver = &mut *self.receiver;
+        if let Some(number) = receiver.table.find_part(whole, part) {
+            return Ok(number);
+        }
+        let labels = labels().ok_or(Reason::BadUtf8)?;
+        let mut writer = receiver.writer.lock();
+        let series = match writer.resolve(&part.labels(&labels)) {
+            Ok(series) => series,
+            Err(Error::LabelsTooLong { .. }) => return Err(Reason::LabelTooLong),
+            Err(_) => return Err(Reason::SeriesLimit),
+        };
+        let newest = Newest { at: i64::MIN, bits: 0 };
+        let last = writer.last_sample(series);
+        let Some(state) = receiver.table.get_mut(whole) else { return Err(Reason::SeriesLimit) };
+        if let Some(last) = last.filter(|last| last.at.0 > state.newest.at) {
+            state.newest = Newest { at: last.at.0, bits: 0 };
+        }
+        let source = state.source;
+        let (home, others) = (None, Vec::new());
+        let state = State { series, source, newest, home, misfits: 0, others };
+        Ok(receiver.table.insert_part(whole, part, state))
+    }
+
     /// Hands what waits to the store.
     #[cold]
     fn apply(&mut self) {
@@ -263,14 +293,14 @@ impl Intake<'_> {
     ) -> Result<(), Error> {
         let Receiver { table, lanes, .. } = &mut *self.receiver;
         let mut homeless = false;
-        for sample in pending {
+        for sample in pending.iter().filter(|sample| sample.kind != Kind::Note) {
             match table.get(sample.state).map(|state| state.home) {
                 Some(Some(home)) => lanes.expect_in(home.lane, sample.at),
                 _ => homeless = true,
             }
         }
         if homeless {
-            for sample in pending {
+            for sample in pending.iter().filter(|sample| sample.kind != Kind::Note) {
                 if let Some(state) = table.get_mut(sample.state).filter(|s| s.home.is_none()) {
                     lanes.house(sample.state, state, sample.at, &mut writer)?;
                 }
@@ -278,8 +308,9 @@ impl Intake<'_> {
         }
         for (index, sample) in pending.iter().enumerate() {
             let Some(state) = table.get_mut(sample.state) else { continue };
-            let what = (sample.at, sample.value);
-            lanes.put(sample.state, state, what, &mut writer, &mut self.answer)?;
+            if sample.kind != Kind::Note {
+                lanes.put(sample, state, &mut writer, &mut self.answer)?;
+            }
             if index % TURN_SAMPLES == TURN_SAMPLES - 1 {
                 MutexGuard::bump(&mut writer);
             }

@@ -1,9 +1,9 @@
 //! What is known of each series.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use narthex_model::Hashing;
-use narthex_store::SeriesRef;
+use narthex_store::{Part, SeriesRef};
 
 use crate::key::{ByKey, Key};
 use crate::slab::Slab;
@@ -68,6 +68,8 @@ pub(crate) struct Table {
     by_key: ByKey<u32>,
     by_series: HashMap<SeriesRef, u32, Hashing>,
     states: Slab<State>,
+    /// The parts of series that have native histograms, by the number of the whole.
+    parts: BTreeMap<(u32, Part), u32>,
 }
 
 impl Table {
@@ -79,6 +81,17 @@ impl Table {
     /// The state of a series that a key was not known for.
     pub(crate) fn find_series(&self, series: SeriesRef) -> Option<u32> {
         self.by_series.get(&series).copied()
+    }
+
+    /// The number of a part.
+    pub(crate) fn find_part(&self, whole: u32, part: Part) -> Option<u32> {
+        self.parts.get(&(whole, part)).copied()
+    }
+
+    pub(crate) fn insert_part(&mut self, whole: u32, part: Part, state: State) -> u32 {
+        let number = self.insert(state);
+        self.parts.insert((whole, part), number);
+        number
     }
 
     pub(crate) fn insert(&mut self, state: State) -> u32 {
@@ -114,6 +127,7 @@ impl Table {
         }
         if !numbers.is_empty() {
             let states = &self.states;
+            self.parts.retain(|_, part| states.get(*part).is_some());
             self.by_key.retain(|_, number| states.get(*number).is_some());
         }
     }

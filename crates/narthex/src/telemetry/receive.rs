@@ -28,6 +28,11 @@ pub fn receive(page: &mut Page, counters: &Counters) {
             &counters.failed,
         ),
         ("narthex_write_samples_total", "Samples that were received.", &counters.samples),
+        (
+            "narthex_write_histograms_total",
+            "Native histograms that were received.",
+            &counters.histograms,
+        ),
         ("narthex_write_exemplars_total", "Exemplars that were received.", &counters.exemplars),
     ] {
         page.family(name, "counter", help).count(&[], counter.load(Relaxed));

@@ -143,7 +143,7 @@ fn answer(message: Message, outcome: Result<Answer, Failure>) -> Response {
     if message == Message::V2 {
         for (name, count) in [
             ("x-prometheus-remote-write-samples-written", answer.samples),
-            ("x-prometheus-remote-write-histograms-written", 0),
+            ("x-prometheus-remote-write-histograms-written", answer.histograms),
             ("x-prometheus-remote-write-exemplars-written", 0),
         ] {
             response.headers_mut().insert(name, HeaderValue::from(count));

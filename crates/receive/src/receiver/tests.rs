@@ -20,7 +20,31 @@ struct Series {
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Sample>,
     #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Sample>,
+    histograms: Vec<Histogram>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Histogram {
+    #[prost(uint64, tag = "1")]
+    count: u64,
+    #[prost(double, tag = "3")]
+    sum: f64,
+    #[prost(sint32, tag = "4")]
+    schema: i32,
+    #[prost(message, repeated, tag = "11")]
+    spans: Vec<Span>,
+    #[prost(sint64, repeated, tag = "12")]
+    deltas: Vec<i64>,
+    #[prost(int64, tag = "15")]
+    at: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+struct Span {
+    #[prost(sint32, tag = "1")]
+    offset: i32,
+    #[prost(uint32, tag = "2")]
+    length: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -175,8 +199,6 @@ fn a_new_receiver_knows_what_the_store_has() {
 #[test]
 fn bad_series_cost_only_themselves() {
     let mut bench = Bench::new();
-    let mut histogram = a_series("__name__=h", &[]);
-    histogram.histograms.push(Sample { value: 1.0, at: 5 });
     let mut text = a_series("__name__=t", &[(1, 1.0)]);
     text.labels[0].value = b"\xff\xfe".to_vec();
     let many = (0..300).map(|n| format!("l{n}=v")).collect::<Vec<_>>().join(",");
@@ -186,7 +208,6 @@ fn bad_series_cost_only_themselves() {
         a_series(&format!("__name__=x,{many}"), &[(1, 1.0)]),
         a_series("__name__=good", &[(1, 1.0)]),
         a_series(&format!("__name__=x,long={}", "y".repeat(100_000)), &[(1, 1.0)]),
-        histogram,
         text,
     ];
     let answer = bench.receiver.write(&packed(&Write { series }), Message::V1).unwrap();
@@ -196,13 +217,43 @@ fn bad_series_cost_only_themselves() {
         (Reason::DuplicateLabel, 1),
         (Reason::TooManyLabels, 1),
         (Reason::LabelTooLong, 1),
-        (Reason::Histogram, 1),
         (Reason::BadUtf8, 1),
     ] {
         assert_eq!(answer.refused.of(reason), count, "{reason:?}");
         assert_eq!(bench.receiver.counters().refused(reason), count, "{reason:?}");
     }
     assert_eq!(bench.read().len(), 1);
+}
+
+#[test]
+fn histograms_are_stored_in_parts() {
+    let mut bench = Bench::new();
+    let histogram = |at, more: i64| {
+        let spans = vec![Span { offset: -1, length: 2 }, Span { offset: 3, length: 1 }];
+        Histogram { count: 9, sum: 1.5, schema: 3, spans, deltas: vec![1, 2, more], at }
+    };
+    let mut send = |histograms: Vec<Histogram>| {
+        let mut series = a_series("__name__=h,instance=x,job=j", &[]);
+        series.histograms = histograms;
+        let other = a_series("__name__=f,instance=x,job=j", &[]);
+        let body = packed(&Write { series: vec![series, other] });
+        bench.receiver.write(&body, Message::V1).unwrap()
+    };
+    let answer = send(vec![histogram(1000, 0), histogram(2000, 1)]);
+    assert_eq!((answer.samples, answer.histograms, answer.refused.total()), (0, 2, 0));
+    let answer = send(vec![histogram(1500, 0), histogram(2000, 1), histogram(3000, -9)]);
+    assert_eq!(answer.histograms, 1, "the repeated one");
+    assert_eq!(answer.refused.of(Reason::OutOfOrder), 1);
+    assert_eq!(answer.refused.of(Reason::BadHistogram), 1, "a count below zero");
+    let all = Matcher::new(MatchOp::Equal, "__name__", "h").unwrap();
+    let selection = bench.store.snapshot().select(&[all], TimeRange::ALL).unwrap();
+    let [series] = selection.series.as_slice() else { panic!("one series") };
+    let mut found = narthex_store::Histograms::default();
+    series.read_parts(TimeRange::ALL, &mut found).unwrap();
+    assert_eq!(found.times, [Timestamp(1000), Timestamp(2000)]);
+    let bars: Vec<_> = found.values[1].positive.iter().map(|b| (b.index, b.count)).collect();
+    assert_eq!(bars, [(-1, 1.0), (0, 3.0), (4, 4.0)]);
+    assert_eq!((found.values[1].count, found.values[1].schema), (9.0, 3));
 }
 
 #[test]
