@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use narthex_config::Config;
 use narthex_expo::Format;
-use narthex_model::{Clock, Labels, Timestamp};
+use narthex_model::{ABSENT, Clock, Labels, TimeRange, Timestamp};
 use narthex_scrape::cycle::{Body, Cycle};
 use narthex_store::fs::DiskFs;
-use narthex_store::{Options, Store, Writer};
+use narthex_store::{Options, RowBuf, RowSeq, Store, Writer};
 use narthex_testkit::recording;
 use parking_lot::Mutex;
 
@@ -28,6 +28,62 @@ pub const INTERVAL_SECONDS: usize = 15;
 pub fn bodies(path: &Path) -> Result<Vec<Vec<u8>>> {
     let frames = recording::read(path).with_context(|| format!("reading {}", path.display()))?;
     Ok(frames.into_iter().step_by(INTERVAL_SECONDS).map(|frame| frame.body).collect())
+}
+
+/// The columns of a whole block window, from a recording whose bodies are read as
+/// [`INTERVAL_SECONDS`] apart whatever lies between them.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn window_columns(path: &Path) -> Result<Vec<Vec<f64>>> {
+    let (target, rows) = scraped_window(path)?;
+    let mut reader = target.store().rows_after(RowSeq::default())?;
+    let (mut row, mut columns) = (RowBuf::default(), Vec::<Vec<f64>>::new());
+    for number in 0..rows {
+        ensure!(reader.next(&mut row)?, "a row is missing");
+        if columns.len() < row.values.len() {
+            columns.resize_with(row.values.len(), || vec![ABSENT; number]);
+        }
+        for (column, &value) in columns.iter_mut().zip(&row.values) {
+            column.push(value);
+        }
+        columns.iter_mut().for_each(|column| column.resize(number + 1, ABSENT));
+    }
+    Ok(columns)
+}
+
+/// Whether a column's values differ from each other.
+pub fn is_changing(values: &[f64]) -> bool {
+    values.windows(2).any(|pair| pair[0].to_bits() != pair[1].to_bits())
+}
+
+/// A target whose scrapes of a whole window are sealed in a block, and the times of these.
+///
+/// # Errors
+/// When the recording cannot be read or the store fails.
+pub fn sealed_window(path: &Path) -> Result<(Target, TimeRange)> {
+    let (mut target, _) = scraped_window(path)?;
+    let range = TimeRange::new(Timestamp(0), target.now());
+    let last = recording::read(path)?.pop().context("a body")?.body;
+    for _ in 0..WINDOW_SCRAPES {
+        target.absorb(&last)?;
+    }
+    while target.store().stats().blocks == 0 {
+        ensure!(target.store().upkeep()?.sealed > 0, "the window is not sealed");
+    }
+    Ok((target, range))
+}
+
+/// Scrapes of a block window.
+pub const WINDOW_SCRAPES: usize = 2 * 3600 / INTERVAL_SECONDS;
+
+/// A target that begins with a window and has filled it, and how many rows that were.
+fn scraped_window(path: &Path) -> Result<(Target, usize)> {
+    let frames = recording::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let mut target = Target::at_window_start("localhost:9100")?;
+    let rows = frames.len().min(WINDOW_SCRAPES);
+    frames.iter().take(rows).try_for_each(|frame| target.absorb(&frame.body).map(drop))?;
+    Ok((target, rows))
 }
 
 /// The folder with `node.rec.zst` and `vm.rec.zst`: `NARTHEX_RECORDINGS`, or beside the project.
@@ -76,7 +132,18 @@ impl Target {
     /// # Errors
     /// When the folder or the store cannot be made.
     pub fn new(instance: &str) -> Result<Self> {
-        let start = Timestamp(1_700_000_000_000);
+        Self::starting(instance, Timestamp(1_700_000_000_000))
+    }
+
+    /// As [`Target::new`], with the first scrape at the first moment of a block window.
+    fn at_window_start(instance: &str) -> Result<Self> {
+        let window_ms = i64::try_from(WINDOW_SCRAPES * INTERVAL_SECONDS * 1000)?;
+        let start = 1_700_000_000_000 / window_ms * window_ms;
+        let before = Timestamp(start - i64::try_from(INTERVAL_SECONDS * 1000)?);
+        Self::starting(instance, before)
+    }
+
+    fn starting(instance: &str, start: Timestamp) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let clock = Arc::new(StandingClock(Mutex::new(start.0)));
         let fs = Arc::new(DiskFs::new(folder.path())?);

@@ -8,6 +8,10 @@
 //! - `read`: the rows of 640 bodies read back: samples
 //! - `forward`: the same, and made into requests of remote write: samples
 //! - `wire`: one such turn: bytes of the requests, for 1000 samples
+//! - `encode`: the columns of a window's chunk: samples
+//! - `decode`: these columns read back, one after the other: samples
+//! - `changing`: those of them that are not constant: samples
+//! - `block`: all series of a sealed window, as a query reads them: samples
 //! - `query`: a range query of `rate` over the CPU counters of the target: points of the answer
 #![expect(clippy::print_stdout, reason = "a program that tells a script a number")]
 
@@ -16,19 +20,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use narthex_benches::{INTERVAL_SECONDS, StandingClock, Target, bodies};
+use narthex_benches::{
+    INTERVAL_SECONDS, StandingClock, Target, WINDOW_SCRAPES, bodies, is_changing, sealed_window,
+    window_columns,
+};
 use narthex_model::{Labels, Timestamp};
 use narthex_promql::{Options, Value};
 use narthex_remote::{Requests, Version};
-use narthex_store::{RowBuf, RowSeq};
-
-/// Scrapes of a block window.
-const WINDOW_SCRAPES: usize = 2 * 3600 / INTERVAL_SECONDS;
+use narthex_store::testing::{ColumnReader, Columns};
+use narthex_store::{RowBuf, RowSeq, Samples};
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [what, path, times] = args.as_slice() else {
-        bail!("usage: hotpath scrape|series|window|read|forward|wire|query RECORDING TIMES");
+        bail!("usage: hotpath WHAT RECORDING TIMES");
     };
     let bodies = bodies(Path::new(path))?;
     let times: usize = times.parse().context("how many times?")?;
@@ -39,6 +44,10 @@ fn main() -> Result<()> {
         "read" => read(&bodies, times),
         "forward" => forward(&bodies, times).map(|(samples, _)| samples),
         "wire" => forward(&bodies, times).map(|(samples, bytes)| bytes * 1000 / samples),
+        "encode" => encode(Path::new(path), times),
+        "decode" => decode(Path::new(path), times, |_| true),
+        "changing" => decode(Path::new(path), times, is_changing),
+        "block" => block(Path::new(path), times),
         "query" => query(&bodies, times),
         _ => bail!("{what} is not known"),
     };
@@ -113,6 +122,44 @@ fn forward(bodies: &[Vec<u8>], times: usize) -> Result<(u64, u64)> {
         }
     }
     Ok((samples, bytes))
+}
+
+fn encode(path: &Path, times: usize) -> Result<u64> {
+    let values = window_columns(path)?;
+    let mut columns = Columns::default();
+    let rows = values.first().map_or(0, Vec::len);
+    (0..times).for_each(|_| columns.encode(&values));
+    Ok((times * rows * columns.len()) as u64)
+}
+
+fn decode(path: &Path, times: usize, wanted: impl Fn(&[f64]) -> bool) -> Result<u64> {
+    let values = window_columns(path)?;
+    let mut columns = Columns::default();
+    columns.encode(&values);
+    let wanted: Vec<usize> = (0..values.len()).filter(|&c| wanted(&values[c])).collect();
+    let (mut reader, mut out, mut samples) = (ColumnReader::default(), Vec::new(), 0);
+    for _ in 0..times {
+        reader.forget();
+        for &column in &wanted {
+            out.clear();
+            reader.read(&columns, column, &mut out);
+            samples += out.len() as u64;
+        }
+    }
+    Ok(samples)
+}
+
+fn block(path: &Path, times: usize) -> Result<u64> {
+    let (target, range) = sealed_window(path)?;
+    let selection = target.store().snapshot().select(&[], range)?;
+    let (mut out, mut count) = (Samples::default(), 0);
+    for _ in 0..times {
+        for series in &selection.series {
+            series.read(range, &mut out)?;
+            count += out.len() as u64;
+        }
+    }
+    Ok(count)
 }
 
 fn query(bodies: &[Vec<u8>], times: usize) -> Result<u64> {

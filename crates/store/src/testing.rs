@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use narthex_model::{Clock, Timestamp};
 
+use crate::codec::{Decoder, Encoder, Memory};
 use crate::fs::SimFs;
 use crate::{Store, Writer};
 
@@ -42,4 +43,65 @@ pub fn memory_store() -> (Arc<Store>, Writer) {
     let fs = Arc::new(SimFs::new(0));
     let clock = Arc::new(HandClock::new(Timestamp::MAX));
     crate::open(fs, clock, crate::Options::default()).expect("an empty directory opens")
+}
+
+/// The columns of one chunk, encoded as in a block: to measure the encoding by itself.
+#[derive(Debug, Default)]
+pub struct Columns {
+    encoder: Encoder,
+    rows: usize,
+}
+
+impl Columns {
+    /// Encodes columns, which have equally many rows, in place of what was held.
+    ///
+    /// # Panics
+    /// If a column has more rows than a chunk may have.
+    pub fn encode(&mut self, columns: &[Vec<f64>]) {
+        self.encoder.clear();
+        self.rows = columns.first().map_or(0, Vec::len);
+        for values in columns {
+            self.encoder.push(values);
+        }
+    }
+
+    /// How many columns there are.
+    pub fn len(&self) -> usize {
+        self.encoder.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.encoder.is_empty()
+    }
+
+    /// Bytes of all columns.
+    pub fn bytes(&self) -> usize {
+        self.encoder.bytes().len()
+    }
+}
+
+/// Reads [`Columns`] back.
+#[derive(Debug, Default)]
+pub struct ColumnReader {
+    decoder: Decoder,
+    memory: Memory,
+}
+
+impl ColumnReader {
+    /// Appends the values of a column to `out`; cheapest for columns one after the other.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn read(&mut self, columns: &Columns, column: usize, out: &mut Vec<f64>) {
+        let Columns { encoder, rows } = columns;
+        let blob = encoder.blob(column);
+        let read = self.decoder.decode_in(&mut self.memory, blob, (*rows, column), encoder, out);
+        read.expect("what was encoded can be decoded");
+    }
+
+    /// Forgets the columns that were read.
+    pub fn forget(&mut self) {
+        self.memory.clear();
+    }
 }

@@ -392,6 +392,52 @@ fn survives_a_crash_at_every_call() {
     }
 }
 
+/// A series over five minutes of a day is read with all bytes damaged but the index, one head and
+/// the groups of its own column and of those it refers to.
+#[test]
+fn a_short_read_needs_its_own_pages_only() {
+    let fs = SimFs::new(1);
+    let columns = 90u32;
+    let chunks: Vec<Chunk> = (0..12i64)
+        .map(|window| Chunk {
+            layout: 1,
+            columns: (0..columns).collect(),
+            times: (0..480).map(|row| window * 7_200_000 + row * 15_000).collect(),
+            seed: window as u64,
+        })
+        .collect();
+    write(&fs, "b", &chunks);
+    let bytes = fs.read("b").unwrap();
+    let block = open(&fs, "b");
+    let start = 7 * 7_200_000 + 3_000_000;
+    let range = TimeRange::new(Timestamp(start), Timestamp(start + 299_999));
+    let mut most = 0;
+    for found in select(&block, &[], &mut Vec::new()).into_iter().step_by(3) {
+        let column = found.series.get() as usize - 1;
+        let needed = block.needed(7, column);
+        most = most.max(needed.iter().map(|(_, len)| len).sum::<u64>());
+        let end = usize::try_from(block.chunks_end()).unwrap();
+        let mut damaged = bytes.clone();
+        damaged[..end].iter_mut().for_each(|byte| *byte ^= 0xff);
+        for &(at, len) in &needed {
+            let stretch = at as usize..(at + len) as usize;
+            damaged[stretch.clone()].copy_from_slice(&bytes[stretch]);
+        }
+        let other = Block::open("damaged", FileView::owned(damaged)).unwrap();
+        let (mut want, mut got) = (Samples::default(), Samples::default());
+        block.read(found.index, range, &mut want);
+        other.read(found.index, range, &mut got);
+        assert_eq!(got.warnings, Vec::<String>::new(), "column {column}");
+        assert_eq!(got.times, want.times);
+        let bits = |samples: &Samples| samples.values.iter().map(|v| v.to_bits()).collect();
+        let (got, want): (Vec<u64>, Vec<u64>) = (bits(&got), bits(&want));
+        assert_eq!(got, want);
+        assert!(want.len() <= 20);
+    }
+    // The largest columns here are noise of eight bytes a value.
+    assert!(most < 20_000 && most * 50 < bytes.len() as u64, "{most} of {}", bytes.len());
+}
+
 #[test]
 fn merges_adjacent_blocks() {
     let fs = SimFs::new(1);

@@ -50,6 +50,7 @@ fn any_value() -> impl Strategy<Value = f64> {
         4 => (-1000i64..100_000).prop_map(|m| m as f64),
         4 => (-1000i64..100_000, 0i32..6).prop_map(|(m, e)| m as f64 / 10f64.powi(e)),
         2 => any::<u64>().prop_map(f64::from_bits),
+        1 => (1 - (1i64 << 53)..1 << 53).prop_map(|m| m as f64),
         1 => prop::sample::select(vec![
             STALE, ABSENT, NORMAL_NAN, f64::NAN, 0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY,
             f64::MIN_POSITIVE, 5e-324, f64::MAX, 9_007_199_254_740_992.0, 9_007_199_254_740_991.0,
@@ -136,6 +137,33 @@ fn sizes_are_as_designed() {
     assert!(size(&ratios, column::encode_best) <= 1000);
 }
 
+/// Long runs of whatever is no number come back bit for bit and take next to nothing.
+#[test]
+fn runs_of_any_nan_are_short() {
+    let odd = [
+        0x7ff8_0000_0000_0000,
+        0x7ff0_0000_0000_0001,
+        0x7fff_ffff_ffff_ffff,
+        0xfff8_0000_0000_0000,
+        0xffff_ffff_ffff_ffff,
+        0x8000_0000_0000_0000,
+        STALE.to_bits(),
+        NORMAL_NAN.to_bits(),
+        f64::INFINITY.to_bits(),
+        f64::NEG_INFINITY.to_bits(),
+    ];
+    for bits in odd {
+        let mut values = vec![1.5; 480];
+        values[20..400].fill(f64::from_bits(bits));
+        check(&values);
+        let mut blob = Vec::new();
+        column::encode_best(&values, &mut blob);
+        assert!(blob.len() < 40, "{bits:#x}: {} bytes", blob.len());
+    }
+    let denormals: Vec<f64> = (0..480u64).map(|i| f64::from_bits(i * i * i)).collect();
+    check(&denormals);
+}
+
 #[test]
 fn twins_and_neighbours_share() {
     let base: Vec<f64> = (0..480).map(|i| f64::from(i * i % 1009)).collect();
@@ -214,6 +242,24 @@ proptest! {
             prop_assert!(out.is_empty());
         }
         let _ = times::decode(&blob, rows, &mut Vec::new());
+    }
+
+    /// As above, with first bytes that lead into every kind, transform and coder.
+    #[test]
+    fn any_fields_never_panic(
+        kind in 0u8..8,
+        exponent in 0u8..32,
+        tag in any::<u8>(),
+        rest in prop::collection::vec(any::<u8>(), 0..600),
+        rows in 0usize..600,
+    ) {
+        let mut blob = vec![kind | exponent << 3, tag];
+        blob.extend(rest);
+        let mut out = Vec::new();
+        if column::decode(&blob, rows, &mut out).is_ok() {
+            prop_assert_eq!(out.len(), rows);
+        }
+        let _ = times::decode(&blob[1..], rows, &mut Vec::new());
     }
 
     #[test]
