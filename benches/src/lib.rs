@@ -47,7 +47,9 @@ pub fn window_columns(path: &Path) -> Result<Vec<Vec<f64>>> {
         for (column, &value) in columns.iter_mut().zip(&row.values) {
             column.push(value);
         }
-        columns.iter_mut().for_each(|column| column.resize(number + 1, ABSENT));
+        for column in &mut columns {
+            column.resize(number + 1, ABSENT);
+        }
     }
     Ok(columns)
 }

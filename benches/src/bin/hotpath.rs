@@ -21,8 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use narthex_benches::{
-    INTERVAL_SECONDS, StandingClock, Target, WINDOW_SCRAPES, bodies, is_changing, sealed_window,
-    window_columns,
+    StandingClock, Target, WINDOW_SCRAPES, bodies, is_changing, sealed_window, window_columns,
 };
 use narthex_model::{Labels, Timestamp};
 use narthex_promql::{Options, Value};
