@@ -20,6 +20,7 @@
 mod cache;
 mod fault;
 mod format;
+mod lines;
 mod metadata;
 mod number;
 mod openmetrics;
@@ -31,4 +32,5 @@ mod text;
 
 pub use fault::{ParseError, ParseErrorKind};
 pub use format::Format;
+pub use lines::{Line, Lines};
 pub use stencil::{Fit, Limits, Slot, Stencil};

@@ -21,6 +21,9 @@ const HELP: &str = "usage: narthex ctl <command>\n\n\
   import prometheus FOLDER [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
                           take over the data directory of a Prometheus that is stopped, blocks,\n\
                           log and head; begun again after an interruption it goes on\n\
+  import openmetrics FILE... [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
+                          take over OpenMetrics text with a timestamp on every sample, in any\n\
+                          order; - is the standard input\n\
   export prometheus-blocks FOLDER [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
                           [--match SELECTOR]...\n\
                           write blocks that Prometheus, promtool and Thanos open\n\

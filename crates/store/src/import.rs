@@ -62,13 +62,14 @@ impl Import {
     }
 
     /// What keeps `window` from being imported, if anything does: samples that the store has in
-    /// it already, or, for rows that are in no block yet, before its end.
+    /// it already, or, for rows that are in no block yet, before its end. Windows of blocks may
+    /// overlap where their samples do not: reading puts them together by time.
     pub fn obstacle(&self, window: TimeRange) -> Option<TimeRange> {
         let view = Arc::clone(&self.store().view.read());
-        let mut blocks = view.blocks.iter().map(|block| block.meta());
-        if let Some(found) = blocks.find(|meta| meta.window.overlaps(window)) {
-            let times = found.times;
-            return Some(if times.start <= times.end { times } else { found.window });
+        let mut blocks = view.blocks.iter().map(|block| block.meta().times);
+        let overlaps = |times: &TimeRange| times.start <= times.end && times.overlaps(window);
+        if let Some(found) = blocks.find(overlaps) {
+            return Some(found);
         }
         // Blocks have everything before the end of the last one.
         let head = self.store().head.totals(view.sealed_until).range;

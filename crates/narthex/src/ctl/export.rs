@@ -17,7 +17,7 @@ use super::{Outcome, say};
 use crate::clock::SystemClock;
 use crate::engine;
 
-mod block;
+pub(super) mod block;
 
 const FLAGS: [&str; 4] = ["storage.tsdb.path", "min-time", "max-time", "match"];
 

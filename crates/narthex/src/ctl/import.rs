@@ -16,9 +16,11 @@ use crate::clock::SystemClock;
 mod fill;
 mod gather;
 mod head;
+mod openmetrics;
 mod part;
 mod prometheus;
 mod rows;
+mod spill;
 
 use fill::Targets;
 use part::{LeftOut, Part};
@@ -37,6 +39,14 @@ pub(super) fn run(words: &[&str], out: &mut dyn Write, notes: &mut dyn Write) ->
             let place = std::fs::canonicalize(folder).map_err(|e| format!("{folder}: {e}\n"))?;
             let origin = format!("prometheus {}", place.display());
             import(&source.parts, &origin, &args, (out, notes))
+        }
+        ["openmetrics", files @ ..] if !files.is_empty() => {
+            let spill = spill::Spill::new(args.data_dir())?;
+            let mut progress = Progress::new(notes, "read", 0);
+            let source =
+                openmetrics::read(files, &spill.fs, openmetrics::GATHER_BYTES_MAX, &mut progress)?;
+            progress.finish();
+            import(&source.parts, &source.origin, &args, (out, notes))
         }
         _ => Err(super::HELP.to_owned()),
     }
@@ -145,3 +155,6 @@ fn failed(folder: &str, error: &Error) -> String {
         error => format!("{folder}: {error}\n"),
     }
 }
+
+#[cfg(test)]
+mod tests;

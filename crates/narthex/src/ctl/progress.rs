@@ -33,7 +33,7 @@ impl fmt::Debug for Progress<'_> {
 }
 
 impl<'a> Progress<'a> {
-    /// Begins at 0 of about `total` samples.
+    /// Begins at 0 of about `total` samples; 0 if that is not known.
     pub(super) fn new(out: &'a mut dyn Write, what: &'static str, total: u64) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let (clock, shown) = (SystemClock::new(), Duration::ZERO);
@@ -68,13 +68,14 @@ impl<'a> Progress<'a> {
             |samples: u64| format!("{}.{:02}", samples / 1_000_000, samples % 1_000_000 / 10_000);
         let percent = (self.done * 100 / self.total.max(1)).min(100);
         let rate = self.done / self.shown.as_secs().max(1);
-        let text = format!(
-            "{} {percent:3} %  {} of about {} million samples, {} million/s",
-            self.what,
-            millions(self.done),
-            millions(self.total.max(self.done)),
-            millions(rate)
-        );
+        let (what, done, rate) = (self.what, millions(self.done), millions(rate));
+        let text = match self.total {
+            0 => format!("{what} {done} million samples, {rate} million/s"),
+            total => format!(
+                "{what} {percent:3} %  {done} of about {} million samples, {rate} million/s",
+                millions(total.max(self.done)),
+            ),
+        };
         // A progress that cannot be shown is no reason to stop.
         let _ = if self.terminal {
             let filled = usize::try_from(percent).unwrap_or(0) * BAR / 100;

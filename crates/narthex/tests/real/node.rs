@@ -40,7 +40,13 @@ impl Node {
         Self::start_in(None, program, config, more_flags)
     }
 
-    fn start_in(data: Option<&Path>, program: &Path, config: &str, more_flags: &[&str]) -> Self {
+    /// As [`Node::start`], with its data in the folder `data` if one is named.
+    pub(crate) fn start_in(
+        data: Option<&Path>,
+        program: &Path,
+        config: &str,
+        more_flags: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
         let mut node = Self {
@@ -77,6 +83,18 @@ impl Node {
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.process.take().unwrap().kill();
+    }
+
+    /// Gives it another configuration, which it reads at once.
+    pub(crate) fn configure(&mut self, config: &str) {
+        std::fs::write(self.folder.path().join("prometheus.yml"), config).unwrap();
+        self.process.as_ref().unwrap().signal("HUP");
+    }
+
+    /// Ends the program in good order.
+    pub(crate) fn stop(&mut self) {
+        let code = self.process.take().unwrap().terminate(Duration::from_secs(30));
+        assert_eq!(code, Some(0), "{}", self.log());
     }
 
     pub(crate) fn log(&self) -> String {

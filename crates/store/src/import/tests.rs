@@ -113,6 +113,36 @@ fn what_the_store_has_is_not_overwritten() {
 }
 
 #[test]
+fn the_window_of_a_sealed_block_is_filled_up() {
+    let fs = SimFs::new(1);
+    let (store, mut writer) = open(&fs, 100_000).unwrap();
+    let own = writer.resolve(&labels("a")).unwrap();
+    let source = writer.new_source();
+    let layout = writer.new_layout(source).unwrap();
+    writer.add_columns(layout, &[own]).unwrap();
+    let first = 2 * SPAN + 700;
+    for at in (first..4 * SPAN).step_by(200) {
+        let row = Row { layout, at: Timestamp(at), values: &[0.5], changed: None };
+        writer.append(&row).unwrap();
+    }
+    for _ in 0..30 {
+        store.upkeep().unwrap();
+    }
+    assert!(store.stats().seals > 10 && store.stats().merges > 0);
+    drop((store, writer));
+    assert_eq!(import(&fs).unwrap(), 3);
+    let mut want = expected();
+    want.extend((first..4 * SPAN).step_by(200).map(|at| (at, 0.5f64.to_bits())));
+    for _ in 0..2 {
+        let (store, _writer) = open(&fs, 100_000).unwrap();
+        for _ in 0..5 {
+            assert_eq!(read(&store, "a"), want);
+            store.upkeep().unwrap();
+        }
+    }
+}
+
+#[test]
 fn an_import_cut_off_anywhere_goes_on_without_loss_or_double() {
     let whole = {
         let fs = SimFs::new(7);

@@ -15,7 +15,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// A block in the making, in a folder of which Prometheus knows that it is not whole.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(in crate::ctl) struct Writer<'a> {
     fs: &'a DiskFs,
     name: String,
     folder: String,
@@ -29,7 +29,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins the block `name`.
-    pub(super) fn new(fs: &'a DiskFs, name: &str) -> Result<Self, String> {
+    pub(in crate::ctl) fn new(fs: &'a DiskFs, name: &str) -> Result<Self, String> {
         let folder = format!("{name}.tmp-for-creation");
         let chunks = format!("{folder}/chunks");
         fs.create_dir(&chunks).map_err(|e| failed(&chunks, &e))?;
@@ -48,7 +48,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds a series with its samples in the block's window; in the order of labels.
-    pub(super) fn series(&mut self, labels: Labels, samples: &Samples) -> Result<(), String> {
+    pub(in crate::ctl) fn series(
+        &mut self,
+        labels: Labels,
+        samples: &Samples,
+    ) -> Result<(), String> {
         let mut metas = Vec::new();
         let mut start = 0;
         for (at, &value) in samples.times.iter().zip(&samples.values) {
@@ -93,7 +97,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the rest and gives the block its name; gives the samples in it. Without samples
     /// there is no block.
-    pub(super) fn finish(mut self) -> Result<u64, String> {
+    pub(in crate::ctl) fn finish(mut self) -> Result<u64, String> {
         let Some((start, end)) = self.times else {
             return Ok(0);
         };

@@ -9,12 +9,18 @@ use narthex_prometheus_tsdb::{Encoding, xor};
 /// Set in the references of chunks that are in memory.
 pub(super) const IN_MEMORY: u64 = 1 << 63;
 
+/// Memory of a series beside its labels and samples, its open chunk included, in bytes.
+const SERIES_BYTES: usize = size_of::<Gathered>() + 512;
+/// Memory of a chunk beside its bytes.
+const CHUNK_BYTES: usize = size_of::<ChunkMeta>() + 32;
+
 /// Series with their samples.
 #[derive(Debug, Default)]
 pub(super) struct Gather {
     by_labels: HashMap<Labels, usize, Hashing>,
     series: Vec<Gathered>,
     memory: Vec<Box<[u8]>>,
+    bytes: usize,
     samples: u64,
 }
 
@@ -48,6 +54,7 @@ impl Gather {
             last: None,
             late: Vec::new(),
         });
+        self.bytes += labels.heap_bytes() + SERIES_BYTES;
         position
     }
 
@@ -59,6 +66,11 @@ impl Gather {
     /// A series, to be changed.
     pub(super) fn get_mut(&mut self, position: usize) -> Option<&mut Gathered> {
         self.series.get_mut(position)
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Samples taken.
@@ -74,6 +86,7 @@ impl Gather {
         }
         if series.open.len() >= xor::SAMPLES_BEST {
             let chunk = series.cut();
+            self.bytes += chunk.len() + CHUNK_BYTES;
             series.keep(chunk, &mut self.memory);
         }
         if series.open.is_empty() {
@@ -89,6 +102,7 @@ impl Gather {
     pub(super) fn push_late(&mut self, position: usize, at: i64, value: f64) {
         if let Some(series) = self.series.get_mut(position) {
             series.late.push((at, value));
+            self.bytes += size_of::<(i64, f64)>();
             self.samples += 1;
         }
     }

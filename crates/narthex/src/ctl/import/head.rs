@@ -48,6 +48,15 @@ pub(super) fn open(
     Ok((times.start <= times.end).then_some(Head { gather, files, times, samples }))
 }
 
+impl Head {
+    /// A head that was gathered otherwise; `None` if there is no sample in it.
+    pub(super) fn of(mut gather: Gather) -> Option<Self> {
+        gather.finish();
+        let (times, samples) = (gather.times(), gather.samples());
+        (times.start <= times.end).then_some(Self { gather, files: Vec::new(), times, samples })
+    }
+}
+
 impl Part for Head {
     fn times(&self) -> TimeRange {
         self.times

@@ -93,7 +93,7 @@ fn open_blocks(fs: &DiskFs, folder: &str, notes: &mut Vec<String>) -> Result<Vec
 
 /// A block. Its files are mapped.
 #[derive(Debug)]
-struct Block {
+pub(super) struct Block {
     name: String,
     meta: Meta,
     index: Index<FileView>,
@@ -102,7 +102,13 @@ struct Block {
 }
 
 impl Block {
-    fn open(fs: &DiskFs, folder: &str, name: String, meta: Meta) -> Result<Self, String> {
+    /// Opens the block `name`; `folder` is only used in messages.
+    pub(super) fn open(
+        fs: &DiskFs,
+        folder: &str,
+        name: String,
+        meta: Meta,
+    ) -> Result<Self, String> {
         let at = |file: &str| format!("{name}/{file}");
         let failed = |file: &str, error: &dyn std::fmt::Display| {
             format!("{folder}/{name}/{file}: {error}\n")
