@@ -14,30 +14,8 @@ mod remote;
 /// How the command ended: well, or with a text that says why not.
 pub type Outcome = Result<(), String>;
 
-const HELP: &str = "usage: narthex ctl <command>\n\n\
-  healthy [--url URL]     exit with 0 when the server answers /-/healthy, else 1\n\
-  ready [--url URL]       the same for /-/ready\n\
-  check-config FILE...    check configuration files and the rule files they name\n\
-  import prometheus FOLDER [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
-                          take over the data directory of a Prometheus that is stopped, blocks,\n\
-                          log and head; begun again after an interruption it goes on\n\
-  import openmetrics FILE... [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
-                          take over OpenMetrics text with a timestamp on every sample, in any\n\
-                          order; - is the standard input\n\
-  export prometheus-blocks FOLDER [--storage.tsdb.path DIR] [--min-time T] [--max-time T]\n\
-                          [--match SELECTOR]...\n\
-                          write blocks that Prometheus, promtool and Thanos open\n\
-  dump PATH...            print what stands in files of a data directory, or in all of it\n\
-  verify PATH...          check every checksum; exit with 1 and name the place if one is wrong\n\
-  stat PATH...            print sizes, counts and bytes per sample\n\
-  remote status [--url URL]\n\
-                          how far each receiver of remote write is, and what it refused\n\
-  remote resend NAME --from T --to T [--url URL]\n\
-                          offer the samples of this time to a receiver again; to be run on the\n\
-                          server's machine\n\n\
-T is RFC 3339, or seconds or milliseconds since 1970. DIR is data/ unless given.\n\
-URL is that of the server, a route prefix included. By default it is the server that is the\n\
-  first process of this container, else http://localhost:9090.\n";
+/// What `help` shows.
+const HELP: &str = include_str!("ctl/help.txt");
 
 /// Runs a command; `args` are the words after `ctl`. What it finds goes to `out`, what it has to
 /// say meanwhile to `notes`.
