@@ -279,9 +279,10 @@ impl Wal {
             inner.segments.push_back(segment);
             inner.unsynced.push(unsynced);
         }
-        self.rewrite(&again);
         // ORDER: until the rows are written again no sync may say that they are durable.
-        self.shared.sync_failed.store(false, Ordering::Release);
+        if self.rewrite(&again) {
+            self.shared.sync_failed.store(false, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -412,16 +413,17 @@ impl Wal {
         }
     }
 
-    /// Writes rows again, with the places they have.
-    fn rewrite(&mut self, rows: &[RowBuf]) {
+    /// Writes rows again, with the places they have; `false` if that failed.
+    fn rewrite(&mut self, rows: &[RowBuf]) -> bool {
         for row in rows {
             let again = Row { layout: row.layout, at: row.at, values: &row.values, changed: None };
             if let Err(error) = self.log(row.seq, &again) {
                 tracing::warn!(%error, "rows without a sync cannot be written again");
                 self.encoders.values_mut().for_each(Encoder::forget);
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Ends the log in good order: rows then go on with the next place at the next start. Nothing
