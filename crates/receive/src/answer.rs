@@ -37,8 +37,6 @@ pub enum Reason {
     BadSymbol,
     /// A native histogram that makes no sense: buckets without counts, or an unknown schema.
     BadHistogram,
-    /// A label has a name that is the store's own.
-    ReservedName,
     /// The store has as many series as it may.
     SeriesLimit,
 }
@@ -59,7 +57,6 @@ impl Reason {
         Self::LabelTooLong,
         Self::BadSymbol,
         Self::BadHistogram,
-        Self::ReservedName,
         Self::SeriesLimit,
     ];
 
@@ -79,7 +76,6 @@ impl Reason {
             Self::LabelTooLong => "label_too_long",
             Self::BadSymbol => "bad_symbol",
             Self::BadHistogram => "bad_histogram",
-            Self::ReservedName => "reserved_label_name",
             Self::SeriesLimit => "series_limit",
         }
     }
@@ -100,7 +96,6 @@ impl Reason {
             Self::LabelTooLong => "invalid labels: label name or value too long",
             Self::BadSymbol => "invalid labels: reference to a symbol that does not exist",
             Self::BadHistogram => "invalid native histogram",
-            Self::ReservedName => "invalid labels: reserved label name",
             Self::SeriesLimit => "series limit reached",
         }
     }
