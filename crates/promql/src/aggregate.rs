@@ -33,6 +33,7 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Vec<Column>, Error> {
         let held = self.budget.held();
+        let whole = self.place;
         let (params, param_span) = match (&aggregate.param, aggregate.op) {
             (None, _) | (_, AggregateOp::CountValues) => (Vec::new(), Span::default()),
             (Some(param), _) => (self.scalar(param, steps)?, param.bare().span),
@@ -41,7 +42,7 @@ impl Evaluator<'_> {
             check_label(param)?;
         }
         if self.meets_parts(&aggregate.inner) {
-            let out = self.aggregate_natives(aggregate, &params, param_span, steps)?;
+            let out = self.aggregate_natives(aggregate, &params, param_span, whole, steps)?;
             self.keep(&out, held)?;
             return Ok(out);
         }

@@ -131,7 +131,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) starts: Vec<(Timestamp, i64)>,
     /// How hints of histograms are read.
     pub(crate) hints: Hints,
-    /// Where the selector stands that is computed.
+    /// Where the selector or the aggregation stands that is begun.
     pub(crate) place: Span,
 }
 
@@ -227,7 +227,10 @@ impl<'a> Evaluator<'a> {
             }
             Expr::Unary(negative, inner) => self.unary(*negative, inner, steps),
             Expr::Binary(binary) => self.binary(binary, node.span, steps),
-            Expr::Aggregate(aggregate) => Ok(Flow::Vector(self.aggregate(aggregate, steps)?)),
+            Expr::Aggregate(aggregate) => {
+                self.place = node.span;
+                Ok(Flow::Vector(self.aggregate(aggregate, steps)?))
+            }
             Expr::Call(call) => self.call(call, node.span, steps),
             Expr::Number(_) | Expr::String(_) | Expr::Paren(_) => self.eval(node, steps),
             Expr::Matrix(_) | Expr::Subquery(_) => {

@@ -20,12 +20,16 @@ impl Evaluator<'_> {
         aggregate: &Aggregate,
         params: &[f64],
         param_span: Span,
+        whole: Span,
         steps: Steps,
     ) -> Result<Vec<Column>, Error> {
         let mut columns = self.vector(&aggregate.inner, steps)?;
         let op = aggregate.op;
         if op.takes_numbers_only() && self.natives.in_columns(&columns) {
-            self.natives.info(words::ignored(op.as_str()), aggregate.inner.span);
+            // Prometheus names the whole expression for these two, else what is aggregated.
+            let ranks = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
+            let at = if ranks { whole } else { aggregate.inner.span };
+            self.natives.info(words::ignored(op.as_str()), at);
             self.natives.strip(&mut columns);
         }
         let out = match op {
