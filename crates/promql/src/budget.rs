@@ -9,6 +9,12 @@ use crate::{Error, Stats};
 /// Steps of work between two looks at the clock.
 const CHECK_INTERVAL: u32 = 64;
 
+/// Samples that are looked at between two looks at the clock.
+const WORK_INTERVAL: usize = 1 << 17;
+
+/// Bytes of a value.
+const SAMPLE_BYTES: usize = size_of::<f64>();
+
 /// Counts what a query holds and stops it at its limits.
 #[derive(Debug)]
 pub(crate) struct Budget<'a> {
@@ -16,13 +22,15 @@ pub(crate) struct Budget<'a> {
     deadline: Option<Duration>,
     ticks: u32,
     held: usize,
+    bytes: usize,
+    work: usize,
     pub(crate) stats: Stats,
 }
 
 impl<'a> Budget<'a> {
     pub(crate) fn new(options: &'a Options) -> Self {
         let deadline = options.clock.as_ref().map(|clock| clock.monotonic() + options.timeout);
-        Self { options, deadline, ticks: 0, held: 0, stats: Stats::default() }
+        Self { options, deadline, ticks: 0, held: 0, bytes: 0, work: 0, stats: Stats::default() }
     }
 
     /// Says that `samples` more are held.
@@ -32,15 +40,32 @@ impl<'a> Budget<'a> {
         if self.held > self.options.max_samples {
             return Err(Error::TooManySamples);
         }
-        if self.held.saturating_mul(size_of::<f64>()) > self.options.memory_bytes_max {
-            return Err(Error::TooMuchMemory { max_bytes: self.options.memory_bytes_max });
-        }
-        Ok(())
+        self.hold_bytes(samples.saturating_mul(SAMPLE_BYTES))
     }
 
     /// Says that `samples` are no longer held.
     pub(crate) fn release(&mut self, samples: usize) {
         self.held = self.held.saturating_sub(samples);
+        self.release_bytes(samples.saturating_mul(SAMPLE_BYTES));
+    }
+
+    /// Says that `bytes` more are held besides those of samples.
+    pub(crate) fn hold_bytes(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.options.memory_bytes_max {
+            return Err(Error::TooMuchMemory { max_bytes: self.options.memory_bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Says that `bytes` are no longer held.
+    pub(crate) fn release_bytes(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// How many bytes may still be held.
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.options.memory_bytes_max.saturating_sub(self.bytes)
     }
 
     /// How many samples are held.
@@ -52,6 +77,16 @@ impl<'a> Budget<'a> {
     pub(crate) fn tick(&mut self) -> Result<(), Error> {
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(CHECK_INTERVAL) { self.check() } else { Ok(()) }
+    }
+
+    /// To be called after looking at so many samples; stops the query when its time is over.
+    pub(crate) fn work(&mut self, samples: usize) -> Result<(), Error> {
+        self.work = self.work.saturating_add(samples);
+        if self.work < WORK_INTERVAL {
+            return Ok(());
+        }
+        self.work = 0;
+        self.check()
     }
 
     /// Stops the query when its time is over or it was canceled.

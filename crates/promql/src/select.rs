@@ -14,6 +14,9 @@ use crate::track::Track;
 use crate::window::{Frame, Place, Walk, Walks, Window, drop_stale};
 use crate::{Error, Series};
 
+/// What a selected series takes besides its labels' texts, in bytes.
+const SERIES_BYTES: usize = 256;
+
 /// Takes columns one by one.
 pub(crate) enum Taker<'t> {
     /// Keeps them, with their places in the order of the result.
@@ -45,7 +48,11 @@ impl Evaluator<'_> {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, Error> {
-        let selection = self.snapshot.select_in_turn(matchers, range)?;
+        let room = self.budget.bytes_left() / SERIES_BYTES;
+        let selection = self.snapshot.select_in_turn(matchers, range, room)?;
+        if selection.is_cut {
+            self.budget.hold_bytes(usize::MAX)?;
+        }
         for warning in &selection.warnings {
             self.notes.warn_plain(warning.clone());
         }
@@ -53,7 +60,7 @@ impl Evaluator<'_> {
         Ok(selection)
     }
 
-    /// Reads one series; the budget holds what `samples` holds afterwards.
+    /// Reads one series into `samples`, which the budget holds until it is told otherwise.
     fn read(
         &mut self,
         series: &narthex_store::Series,
@@ -61,14 +68,13 @@ impl Evaluator<'_> {
         reader: &mut Reader,
         samples: &mut Samples,
     ) -> Result<(), Error> {
-        self.budget.release(samples.times.len());
-        samples.clear();
         self.budget.tick()?;
         reader.read(series, samples)?;
         self.read_native(series, range, samples)?;
         for warning in samples.warnings.drain(..) {
             self.notes.warn_plain(warning);
         }
+        self.budget.hold_bytes(size_of_val(samples.times.as_slice()))?;
         self.budget.hold(samples.times.len())
     }
 
@@ -81,15 +87,21 @@ impl Evaluator<'_> {
         mut visit: impl FnMut(&mut Self, (usize, &Labels), &mut Samples) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let selection = self.find(matchers, range)?;
+        let selected = selection.series.iter();
+        let bytes = selected.map(|series| SERIES_BYTES + series.labels().heap_bytes()).sum();
+        self.budget.hold_bytes(bytes)?;
         let mut order: Vec<_> = selection.series.iter().enumerate().collect();
         order.sort_by_key(|(_, series)| series.shelf());
         let mut samples = Samples::default();
         let mut reader = Reader::new(range);
         for (place, series) in order {
             self.read(series, range, &mut reader, &mut samples)?;
+            let (held, times) = (samples.times.len(), size_of_val(samples.times.as_slice()));
             visit(self, (place, series.labels()), &mut samples)?;
+            self.budget.release(held);
+            self.budget.release_bytes(times);
         }
-        self.budget.release(samples.times.len());
+        self.budget.release_bytes(bytes);
         Ok(())
     }
 
@@ -103,6 +115,7 @@ impl Evaluator<'_> {
         let held = match taker {
             Taker::Keep(columns) => {
                 let held = column.values.len();
+                self.budget.hold_bytes(column.labels.heap_bytes())?;
                 columns.push((place, column));
                 held
             }
@@ -286,6 +299,8 @@ impl Evaluator<'_> {
         for (place, column) in inner.into_iter().enumerate() {
             self.budget.tick()?;
             samples.clear();
+            let bytes = column.values.len().saturating_mul(size_of::<(Timestamp, f64)>());
+            self.budget.hold_bytes(bytes)?;
             for (step, value) in column.iter() {
                 samples.times.push(Timestamp(inner_steps.at(step)));
                 samples.values.push(value);
@@ -295,6 +310,7 @@ impl Evaluator<'_> {
             let walk = walks.over(&frame, &samples.times);
             self.starts.clear();
             let slots = self.slide(&frame, walk, &samples, &column.labels, visit)?;
+            self.budget.release_bytes(bytes);
             if let Some(column) = slots.column(column.labels, column.drop_name) {
                 self.give(place, column, taker)?;
             }
@@ -327,6 +343,7 @@ impl Evaluator<'_> {
             match track.window(Place { walk, frame, step }) {
                 Some(window) if !window.times.is_empty() => {
                     seen += window.times.len();
+                    self.budget.work(window.times.len())?;
                     slots.push(visit(step, &window)?);
                 }
                 _ => slots.push(ABSENT),

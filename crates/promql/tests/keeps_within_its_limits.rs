@@ -90,3 +90,35 @@ fn experimental_functions_are_off_by_default() {
     let options = Options { experimental: true, ..Options::default() };
     assert_eq!(run("mad_over_time(up[1m])", &options), Ok(()));
 }
+
+#[test]
+fn memory_is_counted_besides_samples() {
+    let (store, mut writer) = narthex_store::testing::memory_store();
+    let source = writer.new_source();
+    let layout = writer.new_layout(source).expect("a layout");
+    let series: Vec<_> = (0..5000)
+        .map(|n| {
+            let labels = [("__name__", "many".to_owned()), ("n", n.to_string())];
+            writer.resolve(&Labels::from_pairs(labels)).expect("a series")
+        })
+        .collect();
+    writer.add_columns(layout, &series).expect("columns");
+    let values = vec![1.0; series.len()];
+    writer
+        .append(&Row { layout, at: Timestamp(1000), values: &values, changed: None })
+        .expect("a row");
+    let run = |query: &str, memory_bytes_max| {
+        let plan = parse(query).expect("a query");
+        let options = Options { memory_bytes_max, ..Options::default() };
+        instant(&plan, &store.snapshot(), Timestamp(1000), &options).map(|_| ())
+    };
+    // Each of the series takes some hundred bytes while they are read.
+    let wanted = Error::TooMuchMemory { max_bytes: 1 << 20 };
+    assert_eq!(run("sum(many)", 1 << 20), Err(wanted));
+    assert_eq!(run("sum(many)", 1 << 22), Ok(()));
+    assert_eq!(run("sum(many) + sum(many) + sum(many)", 1 << 22), Ok(()));
+    // A subquery's samples are put into rows, which takes more than the samples alone.
+    let wanted = Error::TooMuchMemory { max_bytes: 1 << 20 };
+    assert_eq!(run("count_over_time(vector(1)[100s:1ms])", 1 << 20), Err(wanted));
+    assert_eq!(run("count_over_time(vector(1)[100s:1ms])", 1 << 22), Ok(()));
+}

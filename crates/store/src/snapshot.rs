@@ -41,13 +41,19 @@ pub struct Snapshot {
 impl Snapshot {
     /// The series that satisfy all matchers and may have samples in `range`, sorted by labels.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, Error> {
-        Ok(self.select_in(matchers, range, Order::Labels))
+        Ok(self.select_in(matchers, range, Order::Labels, usize::MAX))
     }
 
-    fn select_in(&self, matchers: &[Matcher], range: TimeRange, order: Order) -> Selection {
+    fn select_in(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        order: Order,
+        series_max: usize,
+    ) -> Selection {
         let Some(matchers) = visible(matchers) else { return Selection::default() };
         let matchers = &*matchers;
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::new(series_max);
         let mut warnings = Vec::new();
         self.select_head(matchers, range, |index, number, parts| {
             if let Some(labels) = index.labels(number) {
@@ -59,6 +65,7 @@ impl Snapshot {
                 gathered.add_block(position, block, found, &mut warnings);
             }
         }
+        let is_cut = gathered.is_cut();
         let mut series = gathered.into_series(&self.view, self.sight, order);
         if !self.view.tombstones.is_empty() {
             let mut samples = Samples::default();
@@ -66,7 +73,7 @@ impl Snapshot {
         }
         warnings.sort();
         warnings.dedup();
-        Selection { series, warnings }
+        Selection { series, warnings, is_cut }
     }
 
     /// Whether a series that satisfies all matchers has histograms or start times, at any time.
@@ -85,11 +92,12 @@ impl Snapshot {
 
     /// As [`Snapshot::select`], but in the order of Prometheus, which decides who wins a tie: by
     /// the time of their first sample ever while it would have all of `range` in its head, else
-    /// by labels.
+    /// by labels. At most `series_max` are looked at.
     pub fn select_in_turn(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        series_max: usize,
     ) -> Result<Selection, Error> {
         let newest = self.head.max_time().unwrap_or(Timestamp::MIN);
         // From so many milliseconds on Prometheus makes a block of what its head begins with.
@@ -98,7 +106,8 @@ impl Snapshot {
             let times = block.meta().times;
             times.overlaps(range) && newest.0.saturating_sub(times.start.0) > length
         });
-        Ok(self.select_in(matchers, range, if sorted { Order::Labels } else { Order::Stored }))
+        let order = if sorted { Order::Labels } else { Order::Stored };
+        Ok(self.select_in(matchers, range, order, series_max))
     }
 
     /// The label names of the series that [`Snapshot::select`] would give, sorted. What cannot be
@@ -210,4 +219,6 @@ pub struct Selection {
     pub series: Vec<Series>,
     /// What could not be read, for the user's eyes.
     pub warnings: Vec<String>,
+    /// Whether there are more series than were wanted at most.
+    pub is_cut: bool,
 }

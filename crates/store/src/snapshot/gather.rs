@@ -28,6 +28,9 @@ pub(super) struct Gathered {
     by_number: HashMap<u32, usize, Hashing>,
     /// Whether the head does not know one of them.
     beside_head: bool,
+    /// How many are wanted at most, and whether there are more.
+    most: usize,
+    cut: bool,
 }
 
 #[derive(Debug)]
@@ -41,8 +44,26 @@ struct Parts {
 }
 
 impl Gathered {
+    /// For so many series at most.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// Whether there were more.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.cut |= self.found.len() >= self.most;
+        self.cut
+    }
+
     /// Adds what the head has of a series. Comes before the blocks, each series once.
     pub(super) fn add_head(&mut self, number: u32, labels: Labels, head: Vec<HeadPart>) {
+        if self.is_full() {
+            return;
+        }
         self.by_number.insert(number, self.found.len());
         let (blocks, others) = (Vec::new(), Vec::new());
         self.found.push(Parts { number, labels, head, blocks, others });
@@ -60,6 +81,9 @@ impl Gathered {
         let number = found.series.get();
         if let Some(parts) = self.by_number.get(&number).and_then(|&at| self.found.get_mut(at)) {
             parts.blocks.push(part);
+            return;
+        }
+        if self.is_full() {
             return;
         }
         match block.labels(found.index) {
