@@ -23,6 +23,8 @@ pub enum Reason {
     NoName,
     /// A label has no name.
     EmptyName,
+    /// A label has the name that the store keeps for itself.
+    ReservedName,
     /// A label stands twice.
     DuplicateLabel,
     /// A label is not UTF-8.
@@ -48,6 +50,7 @@ impl Reason {
         Self::TooFarAhead,
         Self::NoName,
         Self::EmptyName,
+        Self::ReservedName,
         Self::DuplicateLabel,
         Self::BadUtf8,
         Self::TooManyLabels,
@@ -66,6 +69,7 @@ impl Reason {
             Self::TooFarAhead => "too_far_ahead",
             Self::NoName => "no_metric_name",
             Self::EmptyName => "empty_label_name",
+            Self::ReservedName => "reserved_label_name",
             Self::DuplicateLabel => "duplicate_label",
             Self::BadUtf8 => "bad_utf8",
             Self::TooManyLabels => "too_many_labels",
@@ -85,6 +89,7 @@ impl Reason {
             Self::TooFarAhead => "out of bounds: too far in the future",
             Self::NoName => "invalid labels: no metric name",
             Self::EmptyName => "invalid labels: empty label name",
+            Self::ReservedName => "invalid labels: the label name \"\\x01\" is reserved",
             Self::DuplicateLabel => "invalid labels: duplicate label name",
             Self::BadUtf8 => "invalid labels: not valid UTF-8",
             Self::TooManyLabels => "invalid labels: too many labels",
