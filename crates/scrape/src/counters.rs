@@ -38,6 +38,8 @@ pub struct Counters {
     pub store_failed: AtomicU64,
     /// Reloads of a pool.
     pub reloads: AtomicU64,
+    /// By job: scrapes that were refused for their number of series.
+    series_limited: Mutex<BTreeMap<String, u64>>,
     /// Per configured interval, in ms: how far apart scrapes really were, in seconds.
     intervals: Mutex<BTreeMap<u64, Summary>>,
 }
@@ -86,7 +88,10 @@ impl Counters {
         self.out_of_bounds.fetch_add(refused.out_of_bounds, Relaxed);
     }
 
-    pub(crate) fn count_failure(&self, error: &ScrapeError) {
+    pub(crate) fn count_failure(&self, job: &str, error: &ScrapeError) {
+        if error.is_series_limit() {
+            *self.series_limited.lock().entry(job.to_owned()).or_default() += 1;
+        }
         match error {
             ScrapeError::SampleLimit => self.sample_limit.fetch_add(1, Relaxed),
             ScrapeError::BodyTooLarge => self.body_size_limit.fetch_add(1, Relaxed),
@@ -98,6 +103,12 @@ impl Counters {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         let seconds = to.seconds() - from.seconds();
         self.intervals.lock().entry(interval_ms).or_default().observe(seconds);
+    }
+
+    /// By job: scrapes that were refused, for there were more series than one target or the store
+    /// may have.
+    pub fn series_limited(&self) -> BTreeMap<String, u64> {
+        self.series_limited.lock().clone()
     }
 
     /// Actual intervals in seconds by configured interval.

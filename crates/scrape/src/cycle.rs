@@ -26,6 +26,12 @@ use crate::translate::Translated;
 /// Below this many dead columns a layout is not renewed.
 const DEAD_COLUMNS_MIN: usize = 64;
 
+/// Most series of one target, those that it had lately included. A body with more is refused as
+/// soon as it is noticed, before anything of it is stored.
+pub const TARGET_SERIES_MAX: usize = 250_000;
+
+const LIMITS: Limits = Limits { line_bytes_max: 64 * 1024, slots_max: TARGET_SERIES_MAX };
+
 /// After so many scrapes without a new series the look-up table from series to column is dropped.
 const INDEX_IDLE_SCRAPES_MAX: u8 = 8;
 
@@ -155,7 +161,7 @@ impl Cycle {
             labels,
             timeout,
             source: None,
-            stencil: Stencil::new(Format::Text, Limits::default()),
+            stencil: Stencil::new(Format::Text, LIMITS),
             columns: None,
             known: Vec::new(),
             column_of: Vec::new(),
@@ -253,6 +259,9 @@ impl Cycle {
         report.up = error.is_none();
         report.duration_seconds = duration.as_secs_f64();
         self.finish(&mut writer, at, &report, &mut refused)?;
+        if error.as_ref().is_some_and(ScrapeError::is_series_limit) {
+            self.forget_slots();
+        }
         Ok(Outcome { error, refused, scraped: report.scraped, duration })
     }
 
@@ -315,11 +324,24 @@ impl Cycle {
         Ok(self.stencil.fit(body.bytes)?)
     }
 
+    /// Forgets all slots, and gives their memory back. The columns stay: what comes again finds
+    /// its own.
+    fn forget_slots(&mut self) {
+        self.retired_timed.push(std::mem::take(&mut self.timed));
+        self.stencil = Stencil::new(self.stencil.format(), LIMITS);
+        self.known = Vec::new();
+        self.column_of = Vec::new();
+        self.aliases = Vec::new();
+        self.owner.fill(NO_SLOT);
+        self.index = None;
+        self.dropped_live = 0;
+    }
+
     /// Forgets all slots and retires the layouts.
     fn start_over(&mut self, format: Format) {
         self.retired.extend(self.columns.take());
         self.retired_timed.push(std::mem::take(&mut self.timed));
-        self.stencil = Stencil::new(format, Limits::default());
+        self.stencil = Stencil::new(format, LIMITS);
         self.known.clear();
         self.column_of.clear();
         self.owner.clear();

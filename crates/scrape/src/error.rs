@@ -1,5 +1,7 @@
 //! Why a scrape failed, in the words that the targets page shows.
 
+use narthex_expo::ParseErrorKind;
+
 use crate::resolve::ResolveError;
 use crate::translate::TranslateError;
 
@@ -57,6 +59,15 @@ impl From<narthex_net::Error> for ScrapeError {
 }
 
 impl ScrapeError {
+    /// Whether there were more series than one target, or the store, may have.
+    pub(crate) fn is_series_limit(&self) -> bool {
+        match self {
+            Self::SeriesLimit(_) => true,
+            Self::Parse(error) => error.kind == ParseErrorKind::TooManySlots,
+            _ => false,
+        }
+    }
+
     /// Samples that were read before the error.
     pub(crate) fn samples_before(&self) -> u32 {
         match self {

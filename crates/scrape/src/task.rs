@@ -228,7 +228,7 @@ impl Task {
             }
         };
         if let Some(error) = &error {
-            counters.count_failure(error);
+            counters.count_failure(&self.plan.config.job_name, error);
             tracing::debug!(
                 component = "scrape manager",
                 scrape_pool = %self.plan.config.job_name,

@@ -64,6 +64,6 @@ impl Default for Options {
 pub struct Retention {
     /// A block goes when the newest block ends this much later than it. `None`: no such limit.
     pub age: Option<Duration>,
-    /// Blocks and log together take at most this many bytes. `None`: no such limit.
+    /// Blocks, log and the files of the open window together take at most this many bytes. `None`: no such limit.
     pub bytes: Option<u64>,
 }

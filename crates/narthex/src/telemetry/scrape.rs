@@ -40,6 +40,13 @@ pub fn scrape(page: &mut Page, manager: &Manager) {
     for (interval, lengths) in manager.counters().intervals() {
         summary(&mut family, ("interval", &format_duration(interval)), &lengths);
     }
+    let help = "Scrapes refused for having more series than a target or the store may have.";
+    let limited = manager.counters().series_limited();
+    let mut family = page.family("narthex_series_limited_total", "counter", help);
+    for pool in &pools {
+        let count = limited.get(&pool.name).copied().unwrap_or(0);
+        family.count(&[("job", &pool.name)], count);
+    }
     let mut cached: BTreeMap<String, u64> = BTreeMap::new();
     manager.each_metadata(|target, _, _| {
         let job = target.get("job").unwrap_or("");

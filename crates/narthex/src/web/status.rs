@@ -99,10 +99,7 @@ async fn tsdb(State(app): State<Arc<App>>, params: Params) -> Answer {
     let limit = match params.get("limit") {
         "" => 10,
         text => match text.parse::<usize>() {
-            Ok(limit) if limit > LIST_MAX => {
-                return Err(ApiError::bad(format!("limit must not exceed {LIST_MAX}")));
-            }
-            Ok(limit) if limit > 0 => limit,
+            Ok(limit) if limit > 0 => limit.min(LIST_MAX),
             _ => return Err(ApiError::bad("limit must be a positive number")),
         },
     };

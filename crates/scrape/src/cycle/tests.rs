@@ -307,6 +307,30 @@ fn what_lags_too_far_behind_is_refused() {
 }
 
 #[test]
+fn too_many_series_are_refused_and_their_memory_is_given_back() {
+    let mut bench = Bench::new("");
+    bench.scrape("a 1\nb 2\n");
+    let mut body = String::from("a 1\nb 2\n");
+    for n in 0..TARGET_SERIES_MAX {
+        writeln!(body, "s{n} 1").unwrap();
+    }
+    for _ in 0..2 {
+        let error = bench.absorb(Ok(&body)).error.expect("it is refused");
+        assert!(error.is_series_limit(), "{error}");
+        assert_eq!(bench.cycle.stencil.slot_count(), 0);
+    }
+    bench.scrape("b 3\na 4\n");
+    let after = bench.scrape("b 3\na 5\nc 6\n");
+    assert_eq!(after.scraped, 3);
+    let a = [(1000, Some(1.0)), (2000, None), (4000, Some(4.0)), (5000, Some(5.0))];
+    assert_eq!(bench.series("a"), a);
+    assert_eq!(bench.series("b").len(), 4);
+    let up: Vec<_> = bench.series("up").into_iter().map(|(_, value)| value.unwrap()).collect();
+    assert_eq!(up, [1.0, 0.0, 0.0, 1.0, 1.0]);
+    assert_eq!(bench.names().len(), 8, "nothing of the large body is stored");
+}
+
+#[test]
 fn label_limits_fail_the_scrape() {
     let mut bench = Bench::new("  label_limit: 3\n");
     let outcome = bench.absorb(Ok("a{x=\"1\"} 1\n"));

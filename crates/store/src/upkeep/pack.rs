@@ -9,7 +9,7 @@ use crate::head::Layout;
 use crate::head::files::{self, ChunkFile};
 use crate::head::layout::Due;
 use crate::head::mini::Scratch;
-use crate::{Error, Store};
+use crate::{Error, Fs, Store};
 
 /// A file is closed when it is so long; the rest waits for the next round of upkeep.
 const FILE_BYTES_MAX: usize = 32 << 20;
@@ -77,6 +77,12 @@ impl ChunkFiles {
         let number = self.next_number;
         self.next_number += 1;
         number
+    }
+
+    /// Bytes of all of them. What cannot be asked for counts as nothing.
+    pub(super) fn bytes(&self, fs: &dyn Fs) -> u64 {
+        let paths = self.held.iter().map(|&(number, _)| files::path(number));
+        paths.map(|path| fs.file_len(&path).unwrap_or(0)).sum()
     }
 
     /// Takes out the files whose rows are all before `until`, and gives their paths.

@@ -19,7 +19,7 @@ impl Store {
             by_age = view.blocks.iter().take_while(is_old).count();
         }
         if let Some(limit) = retention.bytes {
-            let mut bytes = self.wal.bytes();
+            let mut bytes = self.wal.bytes() + chores.chunk_files.bytes(&*self.fs);
             bytes += view.blocks.iter().skip(by_age).map(|block| block.meta().bytes).sum::<u64>();
             for block in view.blocks.iter().skip(by_age) {
                 if bytes <= limit {
