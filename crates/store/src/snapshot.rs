@@ -80,8 +80,10 @@ impl Snapshot {
     pub fn has_parts(&self, matchers: &[Matcher]) -> bool {
         let Some(matchers) = visible(matchers) else { return false };
         [Part::Count, Part::Start].into_iter().any(|part| {
-            let mut matchers = matchers.to_vec();
-            matchers.push(Matcher::equal(PART, &part.to_string()));
+            // First the one that mostly finds nothing, which ends the search.
+            let mut all = vec![Matcher::equal(PART, &part.to_string())];
+            all.extend_from_slice(&matchers);
+            let matchers = all;
             let in_blocks = |block: &Arc<Block>| {
                 !block.select(&matchers, block.meta().times, &mut Vec::new()).is_empty()
             };
