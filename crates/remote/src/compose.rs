@@ -57,6 +57,8 @@ pub(crate) struct Composer {
 struct Known {
     outline: Outline,
     used: Instant,
+    /// The last row has not gone through all segments: the next brings all its values.
+    stale: bool,
 }
 
 /// What became of a row.
@@ -122,13 +124,18 @@ impl Composer {
         source: &mut Source<'_>,
         now: Instant,
     ) -> Composed {
-        let known = self
-            .layouts
-            .entry(row.layout)
-            .or_insert_with(|| Known { outline: Outline::default(), used: now });
+        let known = self.layouts.entry(row.layout).or_insert_with(|| Known {
+            outline: Outline::default(),
+            used: now,
+            stale: true,
+        });
         known.used = now;
         let columns_max = limits.samples.clamp(1, SEGMENT_COLUMNS_MAX);
         known.outline.grow(row.layout, row.values.len(), columns_max, source, &mut self.encoder);
+        if from == 0 {
+            // ORDER: before the request can turn out to be full: each row is noted once.
+            known.note(row);
+        }
         let mut composed = Composed::default();
         if from == 0 && !too_old && !has_room(&self.batch, row.values.len(), limits) {
             composed.resume = Some(0);
@@ -137,10 +144,10 @@ impl Composer {
         let passing =
             Passing { layout: row.layout, at: TimeBytes::new(row.at), values: &row.values };
         for (index, segment) in known.outline.segments.iter_mut().enumerate().skip(from) {
-            let mut share = segment.share(&row.values);
+            let mut share = segment.share();
             if share.unknown > 0 {
                 segment.learn(row.layout, source, &mut self.encoder);
-                share = segment.share(&row.values);
+                share = segment.share();
             }
             let samples = share.mask.count_ones() as usize;
             if !too_old && samples > 0 && !has_room(&self.batch, samples, limits) {
@@ -176,6 +183,13 @@ impl Composer {
             }
         }
         composed
+    }
+
+    /// A row of `layout` was left out.
+    pub(crate) fn skip(&mut self, layout: LayoutRef) {
+        if let Some(known) = self.layouts.get_mut(&layout) {
+            known.stale = true;
+        }
     }
 
     /// Has a column sent in requests of its own from now on; `false` when there are too many.
@@ -246,6 +260,44 @@ impl Composer {
         self.suspects.clear();
         if self.is_empty() {
             self.encoder.symbols = self.encoder.symbols.take().map(|_| Symbols::default());
+        }
+    }
+}
+
+impl Known {
+    /// Takes in the values of a row.
+    fn note(&mut self, row: &RowBuf) {
+        if std::mem::take(&mut self.stale) {
+            for segment in &mut self.outline.segments {
+                segment.note(&row.values, None);
+            }
+            return;
+        }
+        let mut changed = row.changed.as_slice();
+        if !changed.is_sorted() {
+            return self.note_by_column(row);
+        }
+        for segment in &mut self.outline.segments {
+            let end = segment.end();
+            let mine = changed.iter().take_while(|column| column.index() < end).count();
+            let (of_segment, rest) = changed.split_at_checked(mine).unwrap_or((changed, &[]));
+            segment.note(&row.values, Some(of_segment));
+            changed = rest;
+        }
+    }
+
+    /// The same where the columns that changed are in no order.
+    #[cold]
+    fn note_by_column(&mut self, row: &RowBuf) {
+        let segments = &mut self.outline.segments;
+        for segment in &mut *segments {
+            segment.note(&row.values, Some(&[]));
+        }
+        for column in &row.changed {
+            let place = segments.partition_point(|segment| segment.end() <= column.index());
+            if let Some(segment) = segments.get_mut(place) {
+                segment.note(&row.values, Some(std::slice::from_ref(column)));
+            }
         }
     }
 }

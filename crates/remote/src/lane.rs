@@ -235,6 +235,8 @@ impl Lane {
                 self.resume = composed.resume;
                 return false;
             }
+        } else {
+            composer.skip(row.layout);
         }
         self.complete = row.seq;
         self.complete_at = Some(row.at);

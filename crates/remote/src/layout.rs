@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use narthex_model::{Labels, LabelsBuilder, is_absent, relabel};
-use narthex_store::{LayoutRef, RowReader, SeriesRef};
+use narthex_store::{Column, LayoutRef, RowReader, SeriesRef};
 
 use crate::encode::{TimeBytes, put_labels, put_series, value_offset_from_end};
 use crate::metadata::Families;
@@ -85,7 +85,12 @@ pub(crate) struct Segment {
     suspects: u64,
     /// The label blocks of the kept columns; given up for the template, and made again.
     blocks: Option<Blocks>,
+    /// With the values of the last row that was noted.
     template: Option<Template>,
+    /// The columns that had a sample in that row.
+    present: u64,
+    /// Whether a row was noted at all.
+    noted: bool,
     /// The columns sent at the last row, and at how many rows before.
     mask: u64,
     steady: u32,
@@ -279,12 +284,55 @@ impl Segment {
         self.suspects = if yes { self.suspects | bit } else { self.suspects & !bit };
     }
 
-    /// What the row `values` holds for this segment.
-    pub(crate) fn share(&self, values: &[f64]) -> Share {
-        let mut present = 0u64;
-        for (column, &value) in self.slice(values).iter().enumerate() {
-            present |= u64::from(!is_absent(value)) << column;
+    /// The column behind the last.
+    pub(crate) fn end(&self) -> usize {
+        self.start + self.len
+    }
+
+    /// Takes in the values of a row: of the columns `changed`, or of all when it is `None`. Every
+    /// row of the layout must come here, or the next one must come with all columns.
+    pub(crate) fn note(&mut self, values: &[f64], changed: Option<&[Column]>) {
+        let Some(changed) = changed.filter(|_| self.noted) else {
+            return self.note_all(values);
+        };
+        // A row that is read again may be from before the last columns came.
+        let width = values.len().saturating_sub(self.start);
+        if width < self.len {
+            self.present &= (1 << width) - 1;
         }
+        for column in changed {
+            let column = column.index();
+            let Some(&value) = values.get(column) else { continue };
+            let column = column.wrapping_sub(self.start);
+            if column >= self.len {
+                continue;
+            }
+            let bit = 1u64 << column;
+            if is_absent(value) {
+                self.present &= !bit;
+            } else {
+                self.present |= bit;
+                if let Some(template) = &mut self.template {
+                    template.set(column, value);
+                }
+            }
+        }
+    }
+
+    fn note_all(&mut self, values: &[f64]) {
+        (self.present, self.noted) = (0, true);
+        let values = values.get(self.start..self.end().min(values.len())).unwrap_or_default();
+        for (column, &value) in values.iter().enumerate() {
+            self.present |= u64::from(!is_absent(value)) << column;
+            if let Some(template) = &mut self.template {
+                template.set(column, value);
+            }
+        }
+    }
+
+    /// What the row that was noted last holds for this segment.
+    pub(crate) fn share(&self) -> Share {
+        let present = self.present;
         if present == self.kept && self.suspects == 0 {
             return Share { mask: present, ..Share::default() };
         }
@@ -327,21 +375,22 @@ impl Segment {
             if self.steady < self.steady_needed {
                 return (encoder.values.len(), encoder.compress(out));
             }
-            self.template = Some(encoder.maker.make(&encoder.raw, &encoder.values, row.at.len()));
+            self.template = Some(self.make_template(row, encoder));
             self.blocks = None;
         }
-        let (mask, values) = (self.mask, self.slice(row.values));
-        let Some(template) = &self.template else { return (0, 0) };
-        if mask.count_ones() as usize == values.len() {
-            template.put(out, &row.at, values.iter().copied());
-        } else {
-            template.put(
-                out,
-                &row.at,
-                columns(mask).filter_map(|column| values.get(column).copied()),
-            );
+        let Some(template) = &mut self.template else { return (0, 0) };
+        template.put(out, &row.at);
+        (self.mask.count_ones() as usize, template.raw_len())
+    }
+
+    /// The template of what stands in `encoder.raw`, with the values of `row`.
+    fn make_template(&self, row: &Passing<'_>, encoder: &mut Encoder) -> Template {
+        let mut template = encoder.maker.make(&encoder.raw, &encoder.values, row.at.len());
+        template.spread(self.mask);
+        for (column, &value) in self.slice(row.values).iter().enumerate() {
+            template.set(column, value);
         }
-        (mask.count_ones() as usize, template.raw_len())
+        template
     }
 
     /// Appends the samples in `mask`, as [`Segment::put`] does, but without a thought of rows to

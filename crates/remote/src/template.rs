@@ -23,6 +23,9 @@ const CHAIN_MAX: usize = 48;
 /// Bits of the table of places.
 const TABLE_BITS: u32 = 13;
 
+/// Where a column has no value.
+const NO_HOLE: u32 = u32::MAX;
+
 /// First symbol that stands for a byte of the timestamp.
 const TIME_SYMBOL: u32 = 1 << 16;
 
@@ -32,12 +35,12 @@ const VALUE_SYMBOL: u32 = 1 << 17;
 /// A compressed segment with holes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Template {
-    /// Snappy elements.
+    /// Snappy elements, with the values of the row before.
     elements: Vec<u8>,
     /// Length of what they stand for.
     raw_len: usize,
-    /// Where the values are to be written, in order.
-    values: Vec<u32>,
+    /// Where the values are to be written: first in order, then by column, see [`Template::spread`].
+    holes: Vec<u32>,
     /// Where which byte of the timestamp is to be written.
     times: Vec<(u32, u8)>,
     /// Length of the timestamp's varint, for which alone the template is good.
@@ -63,12 +66,12 @@ impl Template {
     /// How many values the template has holes for.
     #[cfg(test)]
     pub(crate) fn values_len(&self) -> usize {
-        self.values.len()
+        self.holes.len()
     }
 
     /// Bytes that the template takes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.elements.capacity() + 4 * self.values.capacity() + 8 * self.times.capacity()
+        self.elements.capacity() + 4 * self.holes.capacity() + 8 * self.times.capacity()
     }
 
     /// Length of the segment before compression.
@@ -76,27 +79,36 @@ impl Template {
         self.raw_len
     }
 
-    /// Appends the segment to `out`, filled with `at` and `values`, which are as many as it has
-    /// holes. `at` must fit.
-    pub(crate) fn put(&self, out: &mut Vec<u8>, at: &TimeBytes, values: impl Iterator<Item = f64>) {
-        debug_assert!(self.fits(at), "the template was made for another length of time");
-        let start = out.len();
-        out.extend_from_slice(&self.elements);
-        let out = out.get_mut(start..).unwrap_or_default();
-        for (&offset, value) in self.values.iter().zip(values) {
-            let hole = out.get_mut(offset as usize..).and_then(<[u8]>::first_chunk_mut::<8>);
-            if let Some(hole) = hole {
-                *hole = value.to_le_bytes();
-            }
+    /// Says which columns the values belong to: one bit each of `mask`, in order.
+    pub(crate) fn spread(&mut self, mask: u64) {
+        let mut holes = std::mem::take(&mut self.holes).into_iter();
+        let columns = (u64::BITS - mask.leading_zeros()) as usize;
+        let of = |column: usize| if mask >> column & 1 == 1 { holes.next() } else { None };
+        self.holes = (0..columns).map(of).map(|hole| hole.unwrap_or(NO_HOLE)).collect();
+    }
+
+    /// Puts the value of `column` in; nothing happens when the segment does not have it.
+    #[inline]
+    pub(crate) fn set(&mut self, column: usize, value: f64) {
+        let Some(&hole) = self.holes.get(column) else { return };
+        let hole = self.elements.get_mut(hole as usize..).and_then(<[u8]>::first_chunk_mut::<8>);
+        if let Some(hole) = hole {
+            *hole = value.to_le_bytes();
         }
+    }
+
+    /// Appends the segment with the values that were put in, and `at`, which must fit.
+    pub(crate) fn put(&mut self, out: &mut Vec<u8>, at: &TimeBytes) {
+        debug_assert!(self.fits(at), "the template was made for another length of time");
         let time = at.as_slice();
         for &(offset, index) in &self.times {
             if let (Some(slot), Some(&byte)) =
-                (out.get_mut(offset as usize), time.get(usize::from(index)))
+                (self.elements.get_mut(offset as usize), time.get(usize::from(index)))
             {
                 *slot = byte;
             }
         }
+        out.extend_from_slice(&self.elements);
     }
 }
 
@@ -125,14 +137,15 @@ impl TemplateMaker {
         let (mut at, mut literal) = (0, 0);
         while at < raw.len() {
             let (len, distance) = self.longest(at);
-            if len < MATCH_MIN {
-                self.note(at);
+            self.note(at);
+            // A copy that begins one byte later may reach so much further that it is worth it.
+            if len < MATCH_MIN || self.longest(at + 1).0 > len + 1 {
                 at += 1;
                 continue;
             }
             self.put_literal(&mut template, literal..at);
             put_copy(&mut template.elements, len, distance);
-            for place in at..at + len {
+            for place in at + 1..at + len {
                 self.note(place);
             }
             at += len;
@@ -140,7 +153,7 @@ impl TemplateMaker {
         }
         self.put_literal(&mut template, literal..at);
         template.elements.shrink_to_fit();
-        template.values.shrink_to_fit();
+        template.holes.shrink_to_fit();
         template.times.shrink_to_fit();
         template
     }
@@ -184,7 +197,7 @@ impl TemplateMaker {
             let offset = u32::try_from(template.elements.len()).unwrap_or(u32::MAX);
             if symbol >= VALUE_SYMBOL {
                 if (symbol - VALUE_SYMBOL).is_multiple_of(8) {
-                    template.values.push(offset);
+                    template.holes.push(offset);
                 }
                 template.elements.push(0);
             } else if symbol >= TIME_SYMBOL {

@@ -21,8 +21,12 @@ use blocks::{BlockRows, Found};
 /// Layouts whose last row is known; with more of them, all columns of a row may count as changed.
 const MET_MAX: usize = 1 << 14;
 
+/// After so many rows out of memory the file is closed in which the log was left.
+const AHEAD_MAX: u32 = 1 << 14;
+
 /// Reads the rows of the store in the order of their places, behind the writer.
 ///
+/// Close behind the writer a row comes out of memory, as it was appended.
 /// A row is read once it is wholly written. Rows that the log no longer has come out of blocks, in
 /// the same order, so a reader may be as far behind as the retention reaches; it holds no more
 /// memory for that, and no file but the block that its last row came from. Rows that are gone, by
@@ -39,6 +43,8 @@ pub struct RowReader {
     aged_seen: (u64, RowSeq),
     /// Layouts of which a row was read since rows came from elsewhere.
     met: HashSet<LayoutRef, Hashing>,
+    /// How many rows came last out of the writer's memory: so far the log is behind.
+    ahead: u32,
 }
 
 /// Where rows can be.
@@ -62,9 +68,16 @@ enum From {
     },
 }
 
+impl Drop for RowReader {
+    fn drop(&mut self) {
+        self.sources.wal.recent().leave();
+    }
+}
+
 impl RowReader {
     pub(crate) fn new(sources: Sources, after: RowSeq) -> Self {
         let from = From::Log(Box::new(sources.wal.rows_after(after)));
+        sources.wal.recent().follow();
         Self {
             sources,
             from,
@@ -72,12 +85,29 @@ impl RowReader {
             lost: 0,
             aged_seen: (0, RowSeq(0)),
             met: HashSet::default(),
+            ahead: 0,
         }
     }
 
     /// Reads the next row into `out`; `false` when there is none yet. After an error it goes on
     /// where it was.
     pub fn next(&mut self, out: &mut RowBuf) -> Result<bool, Error> {
+        if let From::Log(log) = &mut self.from
+            && self.sources.wal.recent().get(self.next, out)
+        {
+            // Only the log knows of rows that are lost, so none may be between.
+            log.pass(out.seq.next());
+            self.ahead += 1;
+            self.pass(out);
+            if self.ahead == AHEAD_MAX {
+                self.let_go();
+            }
+            return Ok(true);
+        }
+        if std::mem::take(&mut self.ahead) > 0 {
+            // What changed since the last row that it gave is not what changed since this one.
+            self.met.clear();
+        }
         loop {
             match &mut self.from {
                 From::Log(log) => match log.next_or_gap(out)? {
@@ -140,6 +170,16 @@ impl RowReader {
                 From::Log(log) => log.lost(),
                 From::Blocks { rows, .. } => rows.lost(),
             }
+    }
+
+    /// Closes the file in which the log was left: it may be long gone but for this reader.
+    fn let_go(&mut self) {
+        if let From::Log(log) = &mut self.from {
+            self.lost += log.lost();
+            let after = RowSeq(self.next.0.saturating_sub(1));
+            **log = self.sources.wal.rows_after(after);
+        }
+        self.ahead = 1;
     }
 
     fn pass(&mut self, row: &mut RowBuf) {

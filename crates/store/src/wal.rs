@@ -34,6 +34,7 @@ mod number;
 mod outbox;
 mod player;
 mod reader;
+mod recent;
 mod replay;
 mod scan;
 mod segment;
@@ -45,6 +46,7 @@ pub(crate) use handle::WalHandle;
 pub use inspect::{Inspection, LogEntry, inspect, inspect_log};
 pub(crate) use player::Replay;
 pub(crate) use reader::{LogReader, Logged};
+pub(crate) use recent::Recent;
 
 use definition::Head;
 use encode::{Against, Encoder};
@@ -192,7 +194,12 @@ impl Wal {
         let inner =
             Inner { segments: outcome.segments, seq_next, seq_synced: seq_next, unsynced, stats };
         let sync_failed = AtomicBool::new(false);
-        let shared = Arc::new(Shared { fs, inner: Mutex::new(inner), sync_failed });
+        let shared = Arc::new(Shared {
+            fs,
+            inner: Mutex::new(inner),
+            sync_failed,
+            recent: Recent::default(),
+        });
         Ok(Self {
             shared,
             segment_bytes_max,
@@ -384,6 +391,8 @@ impl Wal {
         let mut inner = self.shared.inner.lock();
         inner.seq_next = self.seq_next;
         inner.publish(current.len);
+        drop(inner);
+        self.shared.recent.push(seq, row);
         Ok(())
     }
 

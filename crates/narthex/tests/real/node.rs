@@ -104,7 +104,7 @@ impl Node {
     /// The raw samples of `selector` over the `seconds` before `at_ms`.
     pub(crate) fn raw(&self, selector: &str, seconds: u64, at_ms: i64) -> Samples {
         let result = http::query(self.port, &format!("{selector}[{seconds}s]"), Some(at_ms));
-        result.iter().map(|series| (name_of(series), samples_of(series))).collect()
+        result.iter().map(series_of).collect()
     }
 
     /// The series that an instant query shows.
@@ -124,6 +124,11 @@ impl Node {
         series.sort();
         series
     }
+}
+
+/// The name and the samples of a series in an answer.
+pub(crate) fn series_of(series: &Value) -> (String, Vec<(i64, String)>) {
+    (name_of(series), samples_of(series))
 }
 
 fn name_of(series: &Value) -> String {

@@ -67,7 +67,8 @@ impl Sender<'_> {
         batch.clear();
         let row = Passing { layout: *layout, at: TimeBytes::new(Timestamp(at)), values };
         for segment in &mut outline.segments {
-            let share = segment.share(values);
+            segment.note(values, None);
+            let share = segment.share();
             if share.mask != 0 {
                 let (samples, raw_len) =
                     segment.put(&row, share.mask, &mut source, encoder, batch.out());

@@ -41,6 +41,12 @@ fn node_blocks(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+fn fill(template: &mut Template, values: &[f64]) {
+    for (column, &value) in values.iter().enumerate() {
+        template.set(column, value);
+    }
+}
+
 fn inflate(parts: &[(Vec<u8>, usize)]) -> Vec<u8> {
     let mut body = Vec::new();
     put_varint(&mut body, parts.iter().map(|(_, len)| len).sum());
@@ -55,15 +61,17 @@ fn patched_segments_concatenate_and_read_back() {
     let blocks = node_blocks(64);
     let at = TimeBytes::new(Timestamp(1_795_000_000_000));
     let (first, offsets) = raw(&blocks, &at, &[0.0; 64]);
-    let template = TemplateMaker::default().make(&first, &offsets, at.len());
+    let mut template = TemplateMaker::default().make(&first, &offsets, at.len());
     assert_eq!(template.values_len(), 64);
+    template.spread(u64::MAX);
     let (mut parts, mut want) = (Vec::new(), Vec::new());
     for row in 0..5u32 {
         let at = TimeBytes::new(Timestamp(1_795_000_000_000 + 15_000 * i64::from(row)));
         let mut values: Vec<f64> = (0..64u32).map(|i| f64::from(i * 7 + row) * 1.37).collect();
         values[3] = STALE;
         let mut out = Vec::new();
-        template.put(&mut out, &at, values.iter().copied());
+        fill(&mut template, &values);
+        template.put(&mut out, &at);
         parts.push((out, template.raw_len()));
         want.extend_from_slice(&raw(&blocks, &at, &values).0);
     }
@@ -84,9 +92,11 @@ proptest! {
         let values: Vec<f64> = values.into_iter().map(f64::from_bits).take(blocks.len()).collect();
         let at = TimeBytes::new(Timestamp(at));
         let (want, offsets) = raw(&blocks, &at, &values);
-        let template = TemplateMaker::default().make(&want, &offsets, at.len());
+        let mut template = TemplateMaker::default().make(&want, &offsets, at.len());
         let mut out = Vec::new();
-        template.put(&mut out, &at, values.iter().copied());
+        template.spread((1 << values.len()) - 1);
+        fill(&mut template, &values);
+        template.put(&mut out, &at);
         prop_assert_eq!(inflate(&[(out, template.raw_len())]), want);
     }
 }
@@ -100,9 +110,11 @@ fn long_copies_and_literals_read_back() {
         let blocks = vec![block(&[("x", &random[..len])]); 3];
         let at = TimeBytes::new(Timestamp(5));
         let (want, offsets) = raw(&blocks, &at, &[1.0, 2.0, 3.0]);
-        let template = TemplateMaker::default().make(&want, &offsets, 1);
+        let mut template = TemplateMaker::default().make(&want, &offsets, 1);
         let mut out = Vec::new();
-        template.put(&mut out, &at, [1.0, 2.0, 3.0].into_iter());
+        template.spread(7);
+        fill(&mut template, &[1.0, 2.0, 3.0]);
+        template.put(&mut out, &at);
         assert_eq!(inflate(&[(out, template.raw_len())]), want, "{len}");
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::reader::LogReader;
+use super::recent::Recent;
 use super::segment::{self, Segment};
 use crate::fs::{Fs, FsSync};
 use crate::stats::WalStats;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     /// A sync has failed: what it covered may be gone from the disk though it is read back, so
     /// the writer starts a new segment.
     pub(super) sync_failed: AtomicBool,
+    pub(super) recent: Recent,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,11 @@ pub(super) struct Unsynced {
 impl WalHandle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// The last rows, as they were appended.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.shared.recent
     }
 
     /// Makes durable all that was appended before the call; does nothing when there is nothing.

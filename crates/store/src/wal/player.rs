@@ -109,6 +109,11 @@ impl Player {
         self.lost
     }
 
+    /// The rows before `next` came from elsewhere.
+    pub(super) fn pass(&mut self, next: RowSeq) {
+        self.expected = self.expected.max(Some(next));
+    }
+
     /// The place after the last row.
     pub(super) fn reached(&self) -> RowSeq {
         self.expected.unwrap_or(RowSeq(1))
@@ -218,10 +223,15 @@ impl Player {
         let width = fields.varint_u32()?;
         let layout = self.layouts.get_mut(&row.layout).filter(|it| width <= it.columns)?;
         let (ordinal, width) = (found.ordinal, width as usize);
-        let wanted = replay.is_none_or(|replay| replay.wants_row(row.layout, row.seq));
+        let wanted = match replay {
+            Some(replay) => replay.wants_row(row.layout, row.seq),
+            // Who reads rows only, in order, was given those before.
+            None => self.expected.is_none_or(|expected| row.seq >= expected),
+        };
         // Later rows lean on a base, wanted or not.
         if wanted || !matches!(against, Against::Base(_)) {
-            let changes = replay.is_none_or(Replay::wants_changes);
+            // What changed is told against the last row that was wanted.
+            let changes = wanted && replay.is_none_or(Replay::wants_changes);
             layout.decoder.decode(&mut fields, against, ordinal, width, changes, row)?;
         }
         let expected = self.expected.unwrap_or(row.seq);

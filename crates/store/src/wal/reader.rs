@@ -102,6 +102,11 @@ impl LogReader {
         }
     }
 
+    /// The rows before `next` came from elsewhere.
+    pub(crate) fn pass(&mut self, next: RowSeq) {
+        self.player.pass(next);
+    }
+
     /// How many rows no longer existed when they were due.
     pub(crate) fn lost(&self) -> u64 {
         self.player.lost()
