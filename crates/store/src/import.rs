@@ -105,6 +105,9 @@ impl Import {
             return Ok(series);
         }
         let of_head = self.store().head.index.write().find(hash_labels(labels), labels);
+        // What was deleted of a series must not hide what is imported now.
+        let view = Arc::clone(&self.store().view.read());
+        let of_head = of_head.filter(|&series| view.tombstones.of(series).is_empty());
         let series = if let Some(series) = of_head {
             series
         } else {

@@ -151,6 +151,12 @@ fn put_record(record: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads a journal: its whole records, and how many bytes they take with what stands before them;
+/// 0 bytes when it is none at all. Pure, and made for any bytes.
+pub fn inspect_journal(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
+    decode(bytes)
+}
+
 /// The whole records of a file, and how many bytes they take; zero bytes when it is none at all.
 fn decode(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
     let mut records = Vec::new();

@@ -187,6 +187,14 @@ fn encode(generation: u64, tombstones: &Tombstones) -> Vec<u8> {
     out
 }
 
+/// Reads a file of tombstones: its generation, and what is deleted of which series. `None` when it
+/// is not whole. Pure, and made for any bytes.
+pub fn inspect_tombstones(bytes: &[u8]) -> Option<(u64, Vec<(SeriesRef, TimeRange)>)> {
+    let (generation, tombstones) = decode(bytes)?;
+    let each = |series| tombstones.of(series).iter().map(move |&range| (series, range));
+    Some((generation, tombstones.series().flat_map(each).collect()))
+}
+
 /// Reads a file of tombstones and its generation. Made for any bytes.
 fn decode(bytes: &[u8]) -> Option<(u64, Tombstones)> {
     let (bytes, checksum) = bytes.split_last_chunk::<4>()?;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use narthex_model::number::GoFloat;
 use narthex_model::{TimeRange, Timestamp, is_absent, is_stale};
-use narthex_store::fs::DiskFs;
+use narthex_store::fs::{DiskFs, FileView};
 use narthex_store::{
-    Block, BlockEntry, BlockSizes, Fs, LogEntry, RowBuf, inspect_cursors, inspect_log,
+    Block, BlockEntry, BlockSizes, Fs, LogEntry, RowBuf, inspect_chunks, inspect_cursors,
+    inspect_journal, inspect_log, inspect_tombstones,
 };
 
 use super::{Outcome, say};
@@ -33,17 +34,30 @@ enum Kind {
     /// A segment of the log, with its number.
     Log(u64),
     Cursors,
+    Tombstones,
+    Journal,
+    /// A chunk file, with its number.
+    Chunks(u64),
     Block,
     /// Lines of text, each behind its checksum.
     Lines,
 }
 
 impl Kind {
-    /// The kind of a file by its name.
-    fn of(name: &str) -> Option<Self> {
-        let number = name.strip_suffix(".wal").and_then(|number| number.parse().ok());
+    /// The kind of a file by its name and, where names are free, its folder's.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let numbered = |end: &str| name.strip_suffix(end).and_then(|number| number.parse().ok());
+        let folder = path.parent().and_then(Path::file_name);
+        if let Some(kind) = numbered(".wal").map(Self::Log) {
+            return Some(kind);
+        }
+        if let Some(kind) = numbered(".chunks").map(Self::Chunks) {
+            return Some(kind);
+        }
         match name {
-            _ if number.is_some() => number.map(Self::Log),
+            "tombstones.0" | "tombstones.1" => Some(Self::Tombstones),
+            _ if folder.is_some_and(|it| it == "journals") => Some(Self::Journal),
             "cursors.0" | "cursors.1" => Some(Self::Cursors),
             "imports" | "scrub" => Some(Self::Lines),
             _ => {
@@ -83,7 +97,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     }
     entries.sort();
     for path in entries {
-        let known = path.file_name().and_then(|name| Kind::of(name.to_str()?)).is_some();
+        let known = Kind::of(&path).is_some();
         if path.is_dir() {
             collect(&path, files)?;
         } else if known {
@@ -115,7 +129,7 @@ impl Look<'_> {
     fn file(&mut self, path: &Path) -> Outcome {
         let shown = path.display();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let kind = Kind::of(name).ok_or(format!(
+        let kind = Kind::of(path).ok_or(format!(
             "{shown}: not a file of a data directory: its name is not one of theirs\n"
         ))?;
         // A folder of its own for each file, so that one file alone can be looked at.
@@ -138,6 +152,9 @@ impl Look<'_> {
         match kind {
             Kind::Log(number) => self.log(path, number, &bytes),
             Kind::Cursors => self.cursors(path, &bytes),
+            Kind::Tombstones => self.tombstones(path, &bytes),
+            Kind::Journal => self.journal(path, &bytes),
+            Kind::Chunks(number) => self.chunks(path, number, bytes),
             _ => self.lines(path, &bytes),
         }
     }
@@ -253,6 +270,91 @@ impl Look<'_> {
                 say(self.out, &format!("{shown}: cursors, {len} bytes, {count} cursors\n"))
             }
         }
+    }
+
+    fn tombstones(&mut self, path: &Path, bytes: &[u8]) -> Outcome {
+        let (before, shown) = (self.damaged, path.display());
+        let Some((generation, deleted)) = inspect_tombstones(bytes) else {
+            return self
+                .damage(&format!("{shown}: damaged at byte 0: the file's checksum is wrong"));
+        };
+        match self.command {
+            Command::Dump => {
+                say(self.out, &format!("generation {generation}\n"))?;
+                for (series, times) in deleted {
+                    say(self.out, &format!("series {series} is deleted {}\n", range(times)))?;
+                }
+                Ok(())
+            }
+            Command::Verify => self.whole(path, before),
+            Command::Stat => {
+                let (len, count) = (bytes.len(), deleted.len());
+                say(self.out, &format!("{shown}: tombstones, {len} bytes, {count} entries\n"))
+            }
+        }
+    }
+
+    fn journal(&mut self, path: &Path, bytes: &[u8]) -> Outcome {
+        let (before, shown) = (self.damaged, path.display());
+        let (records, whole) = inspect_journal(bytes);
+        if whole < bytes.len() {
+            self.damage(&format!("{shown}: damaged at byte {whole}: no record from here on"))?;
+        }
+        match self.command {
+            Command::Dump => {
+                for record in records {
+                    say(self.out, &format!("{}\n", record.escape_ascii()))?;
+                }
+                Ok(())
+            }
+            Command::Verify => self.whole(path, before),
+            Command::Stat => {
+                let (len, count) = (bytes.len(), records.len());
+                say(self.out, &format!("{shown}: journal, {len} bytes, {count} records\n"))
+            }
+        }
+    }
+
+    fn chunks(&mut self, path: &Path, number: u64, bytes: Vec<u8>) -> Outcome {
+        let (before, len, shown) = (self.damaged, bytes.len(), path.display());
+        let (mut entries, mut rows) = (Vec::new(), 0);
+        inspect_chunks(number, &FileView::owned(bytes), &mut |offset, entry| {
+            rows += entry.map_or(0, |entry| entry.rows);
+            entries.push((offset, entry));
+        });
+        let count = entries.len();
+        for (offset, entry) in entries {
+            match entry {
+                None => self
+                    .damage(&format!("{shown}: damaged at byte {offset}: no chunk from here on"))?,
+                Some(entry) if entry.damaged_groups > 0 => {
+                    let groups = entry.damaged_groups;
+                    let what = format!("{groups} groups of columns in the chunk");
+                    self.damage(&format!("{shown}: damaged at byte {offset}: {what}"))?;
+                }
+                Some(entry) if self.command == Command::Dump => {
+                    let times = TimeRange::new(entry.first.0, entry.last.0);
+                    let text = format!(
+                        "{offset:>10} chunk of layout {}: {} rows {} to {} {}, {} columns\n",
+                        entry.layout,
+                        entry.rows,
+                        entry.first.1,
+                        entry.last.1,
+                        range(times),
+                        entry.columns,
+                    );
+                    say(self.out, &text)?;
+                }
+                Some(_) => {}
+            }
+        }
+        if self.command == Command::Stat {
+            say(
+                self.out,
+                &format!("{shown}: chunk file, {len} bytes, {count} chunks, {rows} rows\n"),
+            )?;
+        }
+        self.whole(path, before)
     }
 
     fn lines(&mut self, path: &Path, bytes: &[u8]) -> Outcome {

@@ -236,6 +236,54 @@ fn each_chunk(view: &FileView, number: u64, mut give: impl FnMut(LayoutRef, Stor
     all
 }
 
+/// A chunk of a chunk file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkEntry {
+    /// The layout of its rows.
+    pub layout: LayoutRef,
+    /// Time and place of the first row, and of the last.
+    pub first: (Timestamp, RowSeq),
+    /// The last row.
+    pub last: (Timestamp, RowSeq),
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+    /// Groups of columns whose checksum is wrong.
+    pub damaged_groups: usize,
+}
+
+/// Looks at the bytes of the chunk file `number`; calls `visit` with the place of each chunk, in
+/// bytes from the start, and with what it is; `None`: no chunk from there on. Made for any bytes.
+pub fn inspect_chunks(
+    number: u64,
+    view: &FileView,
+    visit: &mut dyn FnMut(u64, Option<ChunkEntry>),
+) {
+    if !view.starts_with(FILE_MAGIC) {
+        return visit(0, None);
+    }
+    let mut offset = FILE_MAGIC.len();
+    while offset < view.len() {
+        let Some((layout, stored, end)) = chunk_at(view, number, offset) else {
+            return visit(offset as u64, None);
+        };
+        let chunk = &stored.chunk;
+        let (first, last) = (chunk.first_key(), chunk.last_key());
+        let groups = 0..chunk.columns().div_ceil(GROUP);
+        let entry = ChunkEntry {
+            layout,
+            first: (first.at, first.seq),
+            last: (last.at, last.seq),
+            rows: chunk.rows(),
+            columns: chunk.columns(),
+            damaged_groups: groups.filter(|&group| !chunk.is_group_whole(group)).count(),
+        };
+        visit(offset as u64, Some(entry));
+        offset = end;
+    }
+}
+
 /// The chunk at `offset`, if its header and tables are whole, and where it ends.
 fn chunk_at(view: &FileView, number: u64, offset: usize) -> Option<(LayoutRef, Stored, usize)> {
     let bytes = view.get(offset..)?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use narthex_model::{ABSENT, Labels, STALE};
+use narthex_model::{ABSENT, Labels, Matcher, STALE};
 use narthex_store::{Import, Options, Row};
 
 use super::*;
@@ -23,6 +23,10 @@ fn data() -> tempfile::TempDir {
         writer.append(&Row { layout, at: Timestamp(at), values: &values, changed: None }).unwrap();
     }
     store.save_cursor("remote/x", store.last_seq()).unwrap();
+    let times = TimeRange::new(Timestamp(5), Timestamp(1_700_000_005_000));
+    store.delete_series(&[Matcher::equal("__name__", "a")], times).unwrap();
+    let (mut journal, _) = store.journal("remote-x").unwrap();
+    journal.append(b"a record").unwrap();
     drop((store, writer));
     let (_store, writer) = open();
     let mut import = Import::begin(writer, "somewhere").unwrap();
@@ -60,6 +64,8 @@ fn every_kind_of_file_is_shown() {
         "100 rows 2020-09-13T12:26:40.000Z to 2020-09-13T12:51:25.000Z, columns 0 to 1",
         "{__name__=\"c\", job=\"j\"} in 0:0",
         "\"somewhere\"",
+        "series 1 is deleted ",
+        "a record",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
@@ -80,7 +86,7 @@ fn damage_is_found_wherever_there_is_a_checksum() {
         collect(folder.path(), &mut files).unwrap();
         files
     };
-    assert!(files.len() >= 5, "{files:?}");
+    assert!(files.len() >= 7, "{files:?}");
     assert_eq!(text.lines().filter(|line| line.ends_with(": good")).count(), files.len());
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
