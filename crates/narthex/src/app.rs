@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use narthex_model::regex::Pattern;
 use narthex_model::{Clock, Timestamp};
 use narthex_store::Store;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::flags::Flags;
 use crate::query_pool::QueryPool;
@@ -54,6 +54,8 @@ pub struct App {
     pub config: ArcSwap<Settings>,
     /// Origins that browsers may call from.
     pub cors_origin: Pattern,
+    /// Limits of remote read.
+    pub read_limits: crate::web::read::Limits,
     /// What `--web.config.file` asks for.
     pub security: Option<Arc<Security>>,
     phase: AtomicU8,
@@ -100,6 +102,7 @@ impl App {
                 Arc::clone(&telemetry),
             ),
             started: clock.now(),
+            read_limits: read_limits(&flags),
             query_bytes_max: crate::memory::query_bytes_max(),
             config: ArcSwap::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -151,6 +154,16 @@ impl App {
         let listen = self.flags.listen.first().map_or("", String::as_str);
         let port = listen.rsplit(':').next().unwrap_or("9090");
         format!("http://{}:{port}", host_name())
+    }
+}
+
+fn read_limits(flags: &Flags) -> crate::web::read::Limits {
+    let or_none = |limit: usize, none: usize| if limit == 0 { none } else { limit };
+    let turns = or_none(flags.read_concurrency, Semaphore::MAX_PERMITS);
+    crate::web::read::Limits {
+        samples_max: or_none(flags.read_samples_max, usize::MAX),
+        frame_bytes: flags.read_frame_bytes,
+        turns: Semaphore::new(turns.min(Semaphore::MAX_PERMITS)),
     }
 }
 

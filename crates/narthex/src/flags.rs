@@ -70,6 +70,12 @@ pub struct Flags {
     pub lookback: Duration,
     /// How long shutdown waits for remote write to flush.
     pub remote_flush_deadline: Duration,
+    /// Most samples in one answer of remote read that is not streamed; zero: no limit.
+    pub read_samples_max: usize,
+    /// Most remote reads at the same time; zero: no limit.
+    pub read_concurrency: usize,
+    /// Bytes in a frame of streamed remote read, about.
+    pub read_frame_bytes: usize,
     /// Least level that is logged: `debug`, `info`, `warn` or `error`.
     pub log_level: String,
     /// `logfmt` or `json`.
@@ -226,6 +232,16 @@ impl Values {
             .map_err(|_| Outcome::Refused(format!("invalid value {text:?} for flag '--{name}'")))
     }
 
+    /// A number that may be written as a float: `5e7`.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    fn number(&self, name: &str) -> Result<usize, Outcome> {
+        let text = self.text(name);
+        let number =
+            text.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n));
+        let refused = || Outcome::Refused(format!("invalid value {text:?} for flag '--{name}'"));
+        number.map(|number| number as usize).ok_or_else(refused)
+    }
+
     fn list(&self, name: &str) -> Vec<String> {
         let commas = self.text(name).split(',');
         commas.map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
@@ -269,6 +285,9 @@ impl Values {
             query_samples_max: self.count("query.max-samples")?,
             lookback: self.duration("query.lookback-delta"),
             remote_flush_deadline: self.duration("storage.remote.flush-deadline"),
+            read_samples_max: self.number("storage.remote.read-sample-limit")?,
+            read_concurrency: self.number("storage.remote.read-concurrent-limit")?,
+            read_frame_bytes: self.number("storage.remote.read-max-bytes-in-frame")?,
             log_level: self.text("log.level").to_owned(),
             log_format: self.text("log.format").to_owned(),
             features: self.list("enable-feature"),

@@ -14,6 +14,7 @@ mod lifecycle;
 mod page;
 pub mod params;
 mod query;
+pub mod read;
 mod receive;
 mod remote;
 pub mod reply;
@@ -59,6 +60,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(status::routes())
         .merge(targets::routes())
         .merge(rules::routes())
+        .merge(read::routes())
         .merge(receive::routes())
         .merge(remote::routes())
         .merge(write::routes())

@@ -14,6 +14,7 @@ mod histogram;
 mod key;
 mod labels;
 mod lanes;
+mod read;
 mod receiver;
 mod slab;
 mod table;
@@ -22,4 +23,5 @@ mod v2;
 mod wire;
 
 pub use answer::{Answer, Failure, Reason, Refusals};
+pub use read::{READ_BODY_BYTES_MAX, ReadQuery, ReadRequest};
 pub use receiver::{BODY_BYTES_MAX, Message, PLAIN_BYTES_MAX, Receiver};

@@ -363,7 +363,7 @@ impl Intake<'_> {
 }
 
 /// Decompresses into `plain`, which grows as needed; returns the length of the message.
-fn decompress(body: &[u8], plain: &mut Vec<u8>) -> Result<usize, Failure> {
+pub(crate) fn decompress(body: &[u8], plain: &mut Vec<u8>) -> Result<usize, Failure> {
     let corrupt = || Failure::Malformed("snappy: corrupt input".to_owned());
     if body.len() > BODY_BYTES_MAX {
         let text = format!("the body has {} bytes, {BODY_BYTES_MAX} are allowed", body.len());

@@ -11,7 +11,7 @@ use super::{Routes, text_error};
 use crate::app::App;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().route("/read", post(read)).route("/otlp/v1/metrics", post(otlp))
+    Routes::new().route("/otlp/v1/metrics", post(otlp))
 }
 
 /// Prometheus' answer when the flag is off, a plain word when it is on.
@@ -27,8 +27,4 @@ fn off(app: &App, flag: &str, what: &str) -> Response {
 
 async fn otlp(State(app): State<Arc<App>>) -> Response {
     off(&app, "web.enable-otlp-receiver", "otlp write receiver")
-}
-
-async fn read() -> Response {
-    text_error(StatusCode::NOT_IMPLEMENTED, "remote read is not supported by narthex yet")
 }

@@ -17,5 +17,6 @@ mod answers_equal_those_of_prometheus;
 mod forwarded_samples_equal_kept_ones;
 mod grafana_sees_what_prometheus_shows;
 mod node;
+mod prometheus_reads_from_narthex;
 mod series_and_staleness_equal_those_of_prometheus;
 mod the_way_in_and_out_keeps_every_sample;

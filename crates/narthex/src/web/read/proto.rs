@@ -1,0 +1,86 @@
+//! Protocol buffers, written.
+
+use bytes::Bytes;
+
+/// A message that grows field by field. Fields that are zero are left out, as usual.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Message(Vec<u8>);
+
+impl Message {
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A string, or bytes.
+    pub(super) fn bytes(&mut self, field: u8, bytes: &[u8]) {
+        self.0.push(field << 3 | 2);
+        put_varint(&mut self.0, bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// A message.
+    pub(super) fn message(&mut self, field: u8, message: &Self) {
+        self.bytes(field, &message.0);
+    }
+
+    /// A whole number.
+    pub(super) fn number(&mut self, field: u8, number: i64) {
+        if number != 0 {
+            self.0.push(field << 3);
+            put_varint(&mut self.0, number.cast_unsigned());
+        }
+    }
+
+    /// A float.
+    pub(super) fn double(&mut self, field: u8, value: f64) {
+        if value.to_bits() != 0 {
+            self.0.push(field << 3 | 1);
+            self.0.extend_from_slice(&value.to_bits().to_le_bytes());
+        }
+    }
+
+    /// Compressed with snappy's block format.
+    pub(super) fn packed(&self) -> Vec<u8> {
+        // It only fails for more than 4 GB.
+        snap::raw::Encoder::new().compress_vec(&self.0).unwrap_or_default()
+    }
+
+    /// As a frame of a stream: its length, its CRC-32C, itself.
+    pub(super) fn framed(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.0.len() + 14);
+        put_varint(&mut out, self.0.len() as u64);
+        out.extend_from_slice(&crc32c::crc32c(&self.0).to_be_bytes());
+        out.extend_from_slice(&self.0);
+        out.into()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_and_frames() {
+        let mut message = Message::default();
+        message.number(1, 0);
+        message.number(1, 300);
+        message.bytes(2, b"ab");
+        message.double(3, 1.0);
+        let want = [8, 0xac, 2, 0x12, 2, b'a', b'b', 0x19, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f];
+        assert_eq!(message.0, want);
+        let frame = message.framed();
+        assert_eq!(frame[0], 16);
+        assert_eq!(frame[1..5], crc32c::crc32c(&want).to_be_bytes());
+        assert_eq!(frame[5..], want);
+    }
+}
