@@ -68,13 +68,13 @@ async fn read(State(app): State<Arc<App>>, request: Request) -> Response {
     let external = app.config.load().config.global.external_labels.clone();
     let reader = Reader { store: Arc::clone(&parts.store), external };
     match request.streamed {
-        true => streamed(&app, reader, request.queries).await,
+        true => streamed(&app, reader, request.queries),
         false => whole(&app, reader, request.queries).await,
     }
 }
 
 /// Answers with frames of chunks.
-async fn streamed(app: &Arc<App>, reader: Reader, queries: Vec<ReadQuery>) -> Response {
+fn streamed(app: &Arc<App>, reader: Reader, queries: Vec<ReadQuery>) -> Response {
     let (sender, receiver) = mpsc::channel(FRAMES_WAITING_MAX);
     let held = Arc::clone(app);
     // Detached: the client takes the frames while they are made.
