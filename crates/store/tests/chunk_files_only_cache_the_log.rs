@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use narthex_model::{ABSENT, Labels, TimeRange, Timestamp};
-use narthex_store::fs::{Fs, SimFs};
+use narthex_store::fs::{FileView, Fs, SimFs};
 use narthex_store::testing::HandClock;
-use narthex_store::{Options, Row, Samples, Store, Writer};
+use narthex_store::{Options, Row, Samples, Store, Writer, inspect_chunks};
 
 const ROWS: i64 = 300;
 const COLUMNS: usize = 20;
@@ -84,6 +84,33 @@ fn rows_come_back_from_files_and_log() {
     check(&store, "with all rows in files");
     drop((store, writer));
     check(&open(&killed.kill()).0, "after another restart");
+}
+
+#[test]
+fn chunk_files_can_be_looked_at_alone() {
+    let fs = SimFs::new(1);
+    fill(&fs);
+    let look = |number: u64, bytes: Vec<u8>| {
+        let (mut rows, mut damaged) = (0, false);
+        inspect_chunks(number, &FileView::owned(bytes), &mut |_, entry| {
+            rows += entry.map_or(0, |entry| entry.rows);
+            damaged |= entry.is_none_or(|entry| entry.damaged_groups > 0);
+        });
+        (rows, damaged)
+    };
+    let mut rows = 0;
+    for (number, path) in (1..).zip(files(&fs)) {
+        let bytes = fs.read(&path).unwrap();
+        let whole = look(number, bytes.clone());
+        assert!(!whole.1 && whole.0 > 0, "{path}");
+        rows += whole.0;
+        for offset in (0..bytes.len()).step_by(5) {
+            let mut damaged = bytes.clone();
+            damaged[offset] ^= 0x41;
+            assert!(look(number, damaged).1, "{path} at {offset}");
+        }
+    }
+    assert!(rows > 200, "{rows}");
 }
 
 #[test]
