@@ -29,7 +29,7 @@ pub(crate) mod wire;
 mod tests;
 
 pub(crate) use column::{NoPeers, Peers};
-pub(crate) use decode::{Decoder, Memory};
+pub(crate) use decode::{Decoder, Memory, Presence};
 pub(crate) use encode::Encoder;
 
 /// The most rows that one chunk may have: it bounds what a decoder allocates.

@@ -9,7 +9,7 @@ use super::format::{ChunkRecord, GROUP_ENTRY_BYTES, HEAD_TWICE, checksum};
 use super::section::{slice, u32_at};
 use crate::RowSeq;
 use crate::codec::wire::Reader;
-use crate::codec::{Damaged, Decoder, Memory, Peers, times};
+use crate::codec::{Damaged, Decoder, Memory, Peers, Presence, times};
 
 /// A chunk whose head was found good.
 #[derive(Debug)]
@@ -194,20 +194,36 @@ impl<'a> ChunkView<'a> {
         (bytes, good)
     }
 
-    /// Appends the values of a column, counted from the chunk's first, to `out`; says whether any
-    /// may be a hole.
+    /// Appends the values of a column, counted from the chunk's first, to `out`, one per row.
     pub(super) fn column(
         &self,
         memory: &mut Memory,
         column: usize,
         decoder: &mut Decoder,
         out: &mut Vec<f64>,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(), Fault> {
+        self.read(column, |blob, place| decoder.decode_in(memory, blob, place, self, out))
+    }
+
+    /// As [`ChunkView::column`], without the holes where it is known which they are.
+    pub(super) fn present(
+        &self,
+        memory: &mut Memory,
+        column: usize,
+        decoder: &mut Decoder,
+        out: &mut Vec<f64>,
+    ) -> Result<Presence, Fault> {
+        self.read(column, |blob, place| decoder.decode_present_in(memory, blob, place, self, out))
+    }
+
+    fn read<T>(
+        &self,
+        column: usize,
+        decode: impl FnOnce(&[u8], (usize, usize)) -> Result<T, Damaged>,
+    ) -> Result<T, Fault> {
         self.fault.set(None);
-        let rows = self.record.rows as usize;
-        let result = self
-            .own_blob(column)
-            .and_then(|blob| decoder.decode_in(memory, blob, (rows, column), self, out));
+        let place = (self.record.rows as usize, column);
+        let result = self.own_blob(column).and_then(|blob| decode(blob, place));
         result.map_err(|damaged| {
             let fault = Fault::new(self.record.data_offset(), damaged.0);
             self.fault.take().unwrap_or(fault)

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::format::ChunkRecord;
 use super::reader::Block;
 use super::select::SeriesIndex;
-use crate::codec::{Decoder, Memory};
+use crate::codec::{Decoder, Memory, Presence};
 use crate::{RowSeq, Samples};
 
 /// How many chunks are remembered: as many as a series has in a large block, so that the times of
@@ -96,23 +96,32 @@ impl Block {
     ) -> Result<(), Fault> {
         let from = out.values.len();
         let known = self.know(chunk, &mut scratch.known, &mut scratch.next)?;
-        let holes = self.decode(chunk.1, column, known, &mut scratch.decoder, &mut out.values)?;
-        if !holes {
-            out.times.extend_from_slice(&known.times);
-            return Ok(());
-        }
-        let mut kept = from;
-        for (row, &at) in (from..).zip(&known.times) {
-            let Some(&value) = out.values.get(row) else { break };
-            if !is_absent(value) {
-                out.times.push(at);
-                if let Some(slot) = out.values.get_mut(kept) {
-                    *slot = value;
+        let decoder = &mut scratch.decoder;
+        let presence = self.with_view(chunk.1, known, |view, memory| {
+            view.present(memory, column, decoder, &mut out.values)
+        })?;
+        match presence {
+            Presence::All => out.times.extend_from_slice(&known.times),
+            Presence::Runs => {
+                let mut row = 0;
+                for (gap, len) in decoder.runs() {
+                    row += gap;
+                    out.times.extend_from_slice(known.times.get(row..row + len).unwrap_or(&[]));
+                    row += len;
                 }
-                kept += 1;
+            }
+            Presence::Unknown => {
+                let values = out.values.get(from..).unwrap_or(&[]);
+                let rows = known.times.iter().zip(values);
+                let present = rows.filter(|(_, value)| !is_absent(**value));
+                out.times.extend(present.map(|(&at, _)| at));
+                let mut row = 0;
+                out.values.retain(|&value| {
+                    row += 1;
+                    row <= from || !is_absent(value)
+                });
             }
         }
-        out.values.truncate(kept);
         Ok(())
     }
 
@@ -251,7 +260,7 @@ impl Block {
         Ok(known)
     }
 
-    /// Appends the values of a column; says whether any may be a hole.
+    /// Appends the values of a column, one per row.
     fn decode(
         &self,
         record: ChunkRecord,
@@ -259,11 +268,21 @@ impl Block {
         known: &mut KnownChunk,
         decoder: &mut Decoder,
         out: &mut Vec<f64>,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(), Fault> {
+        self.with_view(record, known, |view, memory| view.column(memory, column, decoder, out))
+    }
+
+    /// Calls `read` with a known chunk, and notes where it found columns.
+    fn with_view<T>(
+        &self,
+        record: ChunkRecord,
+        known: &mut KnownChunk,
+        read: impl FnOnce(&ChunkView<'_>, &mut Memory) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let head_offset = known.head_offset;
         let mut view = ChunkView::reopen(self.bytes(), self.id(), record, head_offset)?;
         view.set_places(std::mem::take(&mut known.places));
-        let result = view.column(&mut known.memory, column, decoder, out);
+        let result = read(&view, &mut known.memory);
         known.places = view.into_places();
         result
     }

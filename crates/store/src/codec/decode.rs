@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use narthex_model::ABSENT;
-
 use super::column::{Peers, kind};
 use super::decimal::{power, value_of};
 use super::holes::{self, Runs};
@@ -55,6 +53,17 @@ impl Memory {
     }
 }
 
+/// Which rows of a column have values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// All.
+    All,
+    /// Those that [`Decoder::runs`] tells; only they were appended.
+    Runs,
+    /// Any: in raw form a hole is a value as any other.
+    Unknown,
+}
+
 /// A column and the others of its chunk.
 struct Place<'a, P: ?Sized> {
     column: usize,
@@ -65,7 +74,8 @@ struct Place<'a, P: ?Sized> {
 
 impl Decoder {
     /// Appends the `rows` values of the blob of column `column` to `out`; on an error `out` is as
-    /// before. Rows without a sample become [`ABSENT`].
+    /// before. Rows without a sample become
+    /// [`narthex_model::ABSENT`].
     pub(crate) fn decode<P: Peers + ?Sized>(
         &mut self,
         blob: &[u8],
@@ -74,11 +84,16 @@ impl Decoder {
         peers: &P,
         out: &mut Vec<f64>,
     ) -> Result<(), Damaged> {
-        self.decode_or_restore(None, blob, (rows, column), peers, out).map(drop)
+        let start = out.len();
+        let presence = self.decode_or_restore(None, blob, (rows, column), peers, out)?;
+        if presence == Presence::Runs {
+            self.runs.spread(start, rows, out);
+        }
+        Ok(())
     }
 
     /// As [`Decoder::decode`], for columns of a chunk that are read one after the other: what the
-    /// next one is likely to refer to is remembered. Says whether any value may be a hole.
+    /// next one is likely to refer to is remembered.
     pub(crate) fn decode_in<P: Peers + ?Sized>(
         &mut self,
         memory: &mut Memory,
@@ -86,8 +101,30 @@ impl Decoder {
         (rows, column): (usize, usize),
         peers: &P,
         out: &mut Vec<f64>,
-    ) -> Result<bool, Damaged> {
+    ) -> Result<(), Damaged> {
+        let start = out.len();
+        let presence = self.decode_or_restore(Some(memory), blob, (rows, column), peers, out)?;
+        if presence == Presence::Runs {
+            self.runs.spread(start, rows, out);
+        }
+        Ok(())
+    }
+
+    /// As [`Decoder::decode_in`], but appends no holes where it is known which rows have them.
+    pub(crate) fn decode_present_in<P: Peers + ?Sized>(
+        &mut self,
+        memory: &mut Memory,
+        blob: &[u8],
+        (rows, column): (usize, usize),
+        peers: &P,
+        out: &mut Vec<f64>,
+    ) -> Result<Presence, Damaged> {
         self.decode_or_restore(Some(memory), blob, (rows, column), peers, out)
+    }
+
+    /// After [`Presence::Runs`]: the rows that have values, as (rows left out before, rows).
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.runs.iter()
     }
 
     fn decode_or_restore<P: Peers + ?Sized>(
@@ -97,7 +134,7 @@ impl Decoder {
         (rows, column): (usize, usize),
         peers: &P,
         out: &mut Vec<f64>,
-    ) -> Result<bool, Damaged> {
+    ) -> Result<Presence, Damaged> {
         let start = out.len();
         let place = Place { column, peers, depth: 0 };
         let result = self.decode_blob(memory, blob, rows, &place, out);
@@ -107,7 +144,6 @@ impl Decoder {
         result
     }
 
-    /// Says whether any value may be a hole.
     fn decode_blob<P: Peers + ?Sized>(
         &mut self,
         memory: Option<&mut Memory>,
@@ -115,26 +151,25 @@ impl Decoder {
         rows: usize,
         place: &Place<'_, P>,
         out: &mut Vec<f64>,
-    ) -> Result<bool, Damaged> {
+    ) -> Result<Presence, Damaged> {
         if rows > ROWS_MAX {
             return Err(Damaged("too many rows"));
         }
         let mut reader = Reader::new(blob);
-        let start = out.len();
         let (kind, exponent) = kind::split(reader.byte()?);
-        // In raw form a hole is a value as any other.
-        let holes = kind == kind::HOLES || kind == kind::RAW;
-        if kind != kind::HOLES {
+        let presence = if kind != kind::HOLES {
             self.decode_present(memory, (kind, exponent), &mut reader, rows, place, out)?;
+            if kind == kind::RAW { Presence::Unknown } else { Presence::All }
         } else if exponent == kind::NONE_PRESENT {
-            out.resize(start + rows, ABSENT);
+            self.runs.clear();
+            Presence::Runs
         } else {
             let present = self.runs.read(&mut reader, rows)?;
             let inner = kind::split(reader.byte()?);
             self.decode_present(memory, inner, &mut reader, present, place, out)?;
-            self.runs.spread(start, rows, out);
-        }
-        if reader.is_empty() { Ok(holes) } else { Err(Damaged("bytes left over")) }
+            Presence::Runs
+        };
+        if reader.is_empty() { Ok(presence) } else { Err(Damaged("bytes left over")) }
     }
 
     /// Appends `rows` values that are all present.

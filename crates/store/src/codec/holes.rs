@@ -64,6 +64,16 @@ impl Runs {
         decode(reader, rows, |gap, len| self.runs.push((gap, len)))
     }
 
+    /// No row is present.
+    pub(super) fn clear(&mut self) {
+        self.runs.clear();
+    }
+
+    /// The runs as (holes before, length).
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.runs.iter().map(|&(gap, len)| (gap as usize, len as usize))
+    }
+
     /// Spreads the present values, which stand in `out` from `start` on, over `rows` rows.
     pub(super) fn spread(&self, start: usize, rows: usize, out: &mut Vec<f64>) {
         let mut from = out.len();
