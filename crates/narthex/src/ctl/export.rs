@@ -52,6 +52,7 @@ fn export(
         clock: SystemClock::new(),
         random: RandomState::new(),
         progress: Progress::new(notes, "exported", store.samples()),
+        with_parts: 0,
     };
     let (mut blocks, mut samples) = (0, 0);
     let mut from = start.0;
@@ -64,6 +65,13 @@ fn export(
         from = next;
     }
     export.progress.finish();
+    if export.with_parts > 0 {
+        let count = export.with_parts;
+        export.progress.say(&format!(
+            "note: of {count} series the native histograms and start times are left out: not \
+             supported yet"
+        ));
+    }
     say(out, &format!("exported {samples} samples as {blocks} blocks\n"))
 }
 
@@ -92,6 +100,8 @@ struct Export<'a> {
     clock: SystemClock,
     random: RandomState,
     progress: Progress<'a>,
+    /// Series of blocks that have more than numbers.
+    with_parts: u64,
 }
 
 impl Export<'_> {
@@ -110,6 +120,7 @@ impl Export<'_> {
             for warning in &samples.warnings {
                 self.progress.say(&format!("note: {warning}"));
             }
+            self.with_parts += u64::from(series.has_parts());
             block.series(labels, &samples)?;
             self.progress.add(samples.len() as u64);
         }
