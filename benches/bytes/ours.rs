@@ -120,6 +120,12 @@ impl Contents {
         self.0.len()
     }
 
+    /// How many samples that are numbers.
+    pub(crate) fn count_numbers(&self) -> u64 {
+        let all = self.0.iter().flat_map(|(_, samples)| samples);
+        all.filter(|(_, value)| !value.is_nan()).count() as u64
+    }
+
     /// How many samples.
     pub(crate) fn count(&self) -> u64 {
         self.0.iter().map(|(_, samples)| samples.len() as u64).sum()
