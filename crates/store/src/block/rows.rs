@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::reader::Block;
 use super::select::SeriesIndex;
 use crate::codec::{Decoder, Memory};
-use crate::{Error, LayoutRef, RowSeq, SeriesRef};
+use crate::{Error, LayoutRef, RowSeq, SeriesRef, SourceRef};
 
 /// Rows of one layout that a block has in one piece: one chunk, or several side by side where the
 /// layout is wide.
@@ -168,6 +168,25 @@ impl Block {
             }
         }
         Ok(())
+    }
+
+    /// Tells the places of the rows that stand under `source`, as far as they can be read.
+    pub(crate) fn places_of(&self, source: SourceRef, mut tell: impl FnMut(RowSeq)) {
+        let mut seqs = Vec::new();
+        for number in 0..self.meta().chunks {
+            let mut read = || {
+                let record = self.record(number)?;
+                seqs.clear();
+                if self.layout_record(record.layout)?.source == source.0 {
+                    ChunkView::open(self.bytes(), self.id(), record)?.seqs(&mut seqs)?;
+                }
+                Ok(())
+            };
+            match read() {
+                Ok(()) => seqs.iter().for_each(|&seq| tell(seq)),
+                Err(fault) => self.note(fault),
+            }
+        }
     }
 
     /// Counts damage and tells of it.

@@ -1,6 +1,6 @@
 //! Filling the head from the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use narthex_model::{Hashing, Labels, Timestamp, is_absent};
@@ -44,7 +44,7 @@ impl<'a> Recovery<'a> {
         Self {
             head,
             sealed_until: view.sealed_until,
-            sealed_late: SealedLate { blocks: &view.blocks, window_ms: head.window_ms, last: None },
+            sealed_late: SealedLate { blocks: &view.blocks, places: None },
             ids,
             ids_found: false,
             scratch: Scratch::default(),
@@ -116,28 +116,27 @@ impl Recovery<'_> {
     }
 }
 
-/// Which late rows blocks have: of a layout, in a window, all up to a place.
+/// Which late rows blocks have, by their places.
 #[derive(Debug)]
 struct SealedLate<'a> {
     blocks: &'a [Arc<Block>],
-    window_ms: i64,
     /// Looked up when first needed.
-    last: Option<BTreeMap<(LayoutRef, i64), RowSeq>>,
+    places: Option<HashSet<RowSeq, Hashing>>,
 }
 
 impl SealedLate<'_> {
     fn has(&mut self, row: &RowBuf) -> bool {
-        let window = |at: Timestamp| at.0.div_euclid(self.window_ms);
-        let last = self.last.get_or_insert_with(|| {
-            let chunks = self.blocks.iter().flat_map(|block| block.chunks());
-            let mut last = BTreeMap::new();
-            for chunk in chunks.filter(|chunk| chunk.source == SourceRef::LATE) {
-                let seq = last.entry((chunk.layout, window(chunk.times.start))).or_default();
-                *seq = chunk.seqs.1.max(*seq);
+        let places = self.places.get_or_insert_with(|| {
+            let mut places = HashSet::default();
+            for block in self.blocks {
+                // What cannot be read is taken from the log once more.
+                block.places_of(SourceRef::LATE, |seq| {
+                    places.insert(seq);
+                });
             }
-            last
+            places
         });
-        last.get(&(row.layout, window(row.at))).is_some_and(|&last| row.seq <= last)
+        places.contains(&row.seq)
     }
 }
 

@@ -58,7 +58,9 @@ impl Store {
         }
         let now = self.clock.now();
         let since = *chores.late.since.get_or_insert(now);
-        if waiting < SAMPLES_MAX && now < since.plus_millis(self.head.window_ms) {
+        if self.wal.has_failed()
+            || waiting < SAMPLES_MAX && now < since.plus_millis(self.head.window_ms)
+        {
             return Ok(());
         }
         let sealed = self.seal_late(&layouts, mark, &view, chores);
@@ -86,6 +88,8 @@ impl Store {
         view: &Arc<View>,
         chores: &mut Chores,
     ) -> Result<u32, Error> {
+        // ORDER: the log first, as for other blocks.
+        self.wal.sync()?;
         let mut starts = BTreeSet::new();
         for layout in layouts {
             layout.each_late(mark, view.late, |key, _| {

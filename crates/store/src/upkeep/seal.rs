@@ -21,7 +21,9 @@ const CHUNK_ROWS_MAX: usize = 960;
 impl Store {
     /// Seals the oldest window of the head when no row can be due for it any more.
     pub(super) fn seal_if_due(&self, chores: &mut Chores, done: &mut Upkeep) -> Result<(), Error> {
-        let Some(start) = self.window_due() else { return Ok(()) };
+        // After a failed sync the log has to get a row first.
+        let due = self.window_due().filter(|_| !self.wal.has_failed());
+        let Some(start) = due else { return Ok(()) };
         let began = self.clock.monotonic();
         let result = self.seal(start, chores);
         let took = self.clock.monotonic().saturating_sub(began);

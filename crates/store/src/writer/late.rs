@@ -64,11 +64,20 @@ impl Writer {
             }
             Some(_) => {}
         }
+        // ORDER: first of all, for a new segment drops the layouts that were idle.
+        if self.wal.wants_roll() {
+            self.roll()?;
+        }
         self.house(samples)?;
         let mut rows: BTreeMap<LayoutRef, Vec<(Column, f64)>> = BTreeMap::new();
         for &(series, value) in samples {
             if let Some(&(layout, column)) = self.late.places.get(&series) {
                 rows.entry(layout).or_default().push((column, value));
+            }
+        }
+        for layout in rows.keys() {
+            if let Some((_, used)) = self.late.layouts.get_mut(layout) {
+                *used = true;
             }
         }
         let mut last = self.store.head.last_seq();
@@ -129,19 +138,15 @@ impl Writer {
         let head = &*self.store.head;
         let layout = head.layout(name).ok_or(Error::UnknownLayout(name))?;
         samples.retain(|&(column, _)| !layout.has_late_sample(column, at));
-        let Some((width, used)) = self.late.layouts.get_mut(&name) else { return Ok(None) };
+        let Some((width, _)) = self.late.layouts.get(&name) else { return Ok(None) };
         if samples.is_empty() {
             return Ok(None);
         }
-        *used = true;
         let mut values = vec![ABSENT; *width];
         for &(column, value) in &samples {
             if let Some(place) = values.get_mut(column.index()) {
                 *place = value;
             }
-        }
-        if self.wal.wants_roll() {
-            self.roll()?;
         }
         let head = &*self.store.head;
         let row = Row { layout: name, at, values: &values, changed: None };

@@ -59,7 +59,6 @@ fn life(seed: u64) -> u64 {
             _ => {}
         }
         let what = format!("seed {seed}, before cut {cut}");
-        println!("{what}: fault {fault}, failing call {fail}, space {space}, last call {stop}");
         let in_doubt = work(&what, &fs, stop, seed ^ (cut << 32), cut, &mut memory);
         if random.below(4) == 0 && !in_doubt {
             memory.end = End::Kill;
