@@ -123,9 +123,9 @@ fn start(program: &Path, folder: &Path, options: &Options) -> Result<(Process, u
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
         .arg("--web.enable-remote-write-receiver");
-    if options.experimental {
-        command.arg("--enable-feature=promql-experimental-functions");
-    }
+    // Native histograms are an option of Prometheus 3.5, and always on in narthex.
+    let experimental = if options.experimental { ",promql-experimental-functions" } else { "" };
+    command.arg(format!("--enable-feature=native-histograms{experimental}"));
     let process = Process::start(&mut command, &folder.join("log"))?;
     let ready = wait_until(Duration::from_secs(30), || {
         http::get(port, "/-/ready").is_ok_and(|answer| answer.status == 200)

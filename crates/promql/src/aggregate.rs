@@ -69,10 +69,12 @@ impl Evaluator<'_> {
         let (low, high) = bounds(values);
         let mut wrong = Vec::new();
         if values.iter().any(|value| value.is_nan()) {
+            // Then it has no least and no greatest one.
             wrong.push(f64::NAN);
+        } else {
+            wrong.extend([high].into_iter().filter(|&value| value > 1.0));
+            wrong.extend([low].into_iter().filter(|&value| value < 0.0));
         }
-        wrong.extend([high].into_iter().filter(|&value| value > 1.0));
-        wrong.extend([low].into_iter().filter(|&value| value < 0.0));
         for value in wrong {
             let value = GoFloat(value);
             let message = format!("quantile value should be between 0 and 1, got {value}");

@@ -9,6 +9,7 @@ use crate::column::{Column, Flow, join_same};
 use crate::eval::{Evaluator, only_if, truth};
 use crate::native::is_handle;
 use crate::plan::{Binary, BinaryOp, Matching, Span};
+use crate::power::power;
 use crate::steps::Steps;
 
 mod join;
@@ -23,7 +24,7 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Multiply => a * b,
         BinaryOp::Divide => a / b,
         BinaryOp::Modulo => a % b,
-        BinaryOp::Power => go_pow(a, b),
+        BinaryOp::Power => power(a, b),
         BinaryOp::Atan2 => a.atan2(b),
         BinaryOp::Equal => truth(a == b),
         BinaryOp::NotEqual => truth(a != b),
@@ -38,11 +39,6 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         | BinaryOp::TrimBelow
         | BinaryOp::TrimAbove => f64::NAN,
     }
-}
-
-/// Go's `math.Pow`, which for whole exponents multiplies.
-fn go_pow(a: f64, b: f64) -> f64 {
-    a.powf(b)
 }
 
 /// The value of one element: for a comparison the left value or none, or 1 or 0 with `bool`.

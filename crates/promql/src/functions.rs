@@ -7,6 +7,7 @@ use crate::Error;
 use crate::annotation::TEXTS_MAX;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::Evaluator;
+use crate::native::is_handle;
 use crate::plan::{Call, Edge, Expr, Func, Node, Span};
 use crate::select::Taker;
 use crate::steps::Steps;
@@ -105,6 +106,11 @@ impl Call {
     }
 }
 
+/// Whether a column has a value that is no histogram.
+pub(crate) fn has_number(column: &Column) -> bool {
+    column.iter().any(|(_, value)| !is_handle(value))
+}
+
 impl Evaluator<'_> {
     /// Computes a call.
     pub(crate) fn call(&mut self, call: &Call, span: Span, steps: Steps) -> Result<Flow, Error> {
@@ -191,7 +197,8 @@ impl Evaluator<'_> {
         if func == Func::AbsentOverTime {
             return self.absent_over_time(range, &columns, steps);
         }
-        self.note_counters(call, columns.iter().map(|column| &column.labels));
+        let of_numbers = columns.iter().filter(|column| has_number(column));
+        self.note_counters(call, of_numbers.map(|column| &column.labels));
         if !func.keeps_name() {
             for column in &mut columns {
                 self.drop_name(column);
@@ -247,7 +254,7 @@ impl Evaluator<'_> {
         Ok(range)
     }
 
-    /// Notes metrics that are not named like counters, if the function takes counters.
+    /// Notes metrics of numbers that are not named like counters, if the function takes counters.
     pub(crate) fn note_counters<'l>(
         &mut self,
         call: &Call,

@@ -23,6 +23,7 @@ mod numeric;
 pub mod options;
 mod output;
 pub mod plan;
+mod power;
 #[cfg(any(test, feature = "script"))]
 pub mod script;
 mod select;

@@ -18,7 +18,7 @@ const CONFIG: &str = "global: {scrape_interval: 1m, evaluation_interval: 1m}\n";
 #[test]
 fn answers_equal_those_of_prometheus() {
     let Some(prometheus) = peers::find("prometheus") else { return };
-    let flags = ["--web.enable-remote-write-receiver"];
+    let flags = ["--web.enable-remote-write-receiver", "--enable-feature=native-histograms"];
     let theirs = Node::start(&prometheus, CONFIG, &flags);
     let narthex = std::path::Path::new(env!("CARGO_BIN_EXE_narthex"));
     let ours = Node::start(narthex, CONFIG, &flags);

@@ -41,10 +41,10 @@ fn prometheus_reads_from_narthex() {
     let mut message = vec![0x10];
     let mut end = end_ms.cast_unsigned();
     while end >= 0x80 {
-        message.push((end & 0x7f) as u8 | 0x80);
+        message.push(u8::try_from(end & 0x7f).unwrap() | 0x80);
         end >>= 7;
     }
-    message.push(end as u8);
+    message.push(u8::try_from(end).unwrap());
     message.extend([0x1a, u8::try_from(matcher.len()).unwrap()]);
     message.extend(matcher);
     let mut request = vec![0x0a, u8::try_from(message.len()).unwrap()];

@@ -9,6 +9,7 @@ use super::encode_group;
 use crate::Error;
 use crate::column::{Column, SAME_LABELS, Slots, is_metadata};
 use crate::eval::Evaluator;
+use crate::functions::has_number;
 use crate::functions::{WindowFn, window_fn};
 use crate::numeric::{Mean, Sum};
 use crate::plan::{Aggregate, AggregateOp, Call, Expr, Func, Node};
@@ -180,7 +181,9 @@ impl Evaluator<'_> {
             {
                 return Err(Error::Execution(SAME_LABELS.to_owned()));
             }
-            if names.last().is_none_or(|last| last.metric_name() != labels.metric_name()) {
+            if names.last().is_none_or(|last| last.metric_name() != labels.metric_name())
+                && has_number(column)
+            {
                 names.push(labels.clone());
             }
             if marked && !column.drop_name {

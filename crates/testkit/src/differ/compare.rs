@@ -12,8 +12,11 @@ use crate::http;
 const TOLERANCE: f64 = 1e-9;
 
 /// What Prometheus 3.5 says, or does not say, otherwise than later versions, which narthex follows:
-/// a warning that is new, and a part of one that is gone.
-const NEW_WARNING: &str = "sort is ineffective for range queries";
+/// warnings that are new, and a part of one that is gone.
+const NEW_WARNINGS: [&str; 2] = [
+    "sort is ineffective for range queries",
+    "conflicting counter resets during histogram aggregation",
+];
 const GONE_PART: &str = " for metric name \"\"";
 
 /// How often the first server is asked again when the answers differ.
@@ -265,7 +268,9 @@ impl Judge {
 /// Annotations, in any order. Servers cut them at ten, and which ten is chance.
 fn notes(list: &Value) -> Vec<String> {
     let list = list.as_array().into_iter().flatten();
-    let texts = list.filter_map(Value::as_str).filter(|text| !text.contains(NEW_WARNING));
+    let texts = list
+        .filter_map(Value::as_str)
+        .filter(|text| !NEW_WARNINGS.iter().any(|new| text.contains(new)));
     let mut notes: Vec<String> = texts.map(|text| text.replace(GONE_PART, "")).collect();
     notes.sort();
     if notes.iter().any(|note| note.contains(" annotations omitted")) {

@@ -25,10 +25,58 @@ const INSTANCES: [&str; 3] =
 const BOUNDS: [&str; 10] =
     ["0.0001", "0.001", "0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf"];
 
+/// A request with native histograms.
+#[derive(Clone, PartialEq, prost::Message)]
+struct NativeRequest {
+    #[prost(message, repeated, tag = "1")]
+    series: Vec<NativeSeries>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct NativeSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<Native>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Native {
+    #[prost(uint64, tag = "1")]
+    count: u64,
+    #[prost(double, tag = "3")]
+    sum: f64,
+    #[prost(sint32, tag = "4")]
+    schema: i32,
+    #[prost(double, tag = "5")]
+    zero_threshold: f64,
+    #[prost(uint64, tag = "6")]
+    zero_count: u64,
+    #[prost(message, repeated, tag = "8")]
+    negative_spans: Vec<NativeSpan>,
+    #[prost(sint64, repeated, tag = "9")]
+    negative_deltas: Vec<i64>,
+    #[prost(message, repeated, tag = "11")]
+    positive_spans: Vec<NativeSpan>,
+    #[prost(sint64, repeated, tag = "12")]
+    positive_deltas: Vec<i64>,
+    #[prost(int64, tag = "15")]
+    timestamp: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+struct NativeSpan {
+    #[prost(sint32, tag = "1")]
+    offset: i32,
+    #[prost(uint32, tag = "2")]
+    length: u32,
+}
+
 /// All series, each with its samples in order of time.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
     series: Vec<TimeSeries>,
+    native: Vec<NativeSeries>,
     first_ms: i64,
     steps: usize,
 }
@@ -37,7 +85,8 @@ impl Data {
     /// Samples of `steps` steps of 15 s, the last one at `end_ms`.
     pub fn new(seed: u64, end_ms: i64, steps: usize) -> Self {
         let steps_ms = i64::try_from(steps.saturating_sub(1)).unwrap_or(0) * STEP_MS;
-        let mut data = Self { series: Vec::new(), first_ms: end_ms - steps_ms, steps };
+        let native = Vec::new();
+        let mut data = Self { series: Vec::new(), native, first_ms: end_ms - steps_ms, steps };
         let mut random = Random::new(seed);
         for (index, instance) in INSTANCES.iter().enumerate() {
             // Targets are not scraped at whole seconds, but for the first one here.
@@ -50,6 +99,9 @@ impl Data {
         }
         data.odd(&mut random);
         data.many(&mut random);
+        for instance in INSTANCES {
+            data.native(&mut random, instance);
+        }
         data
     }
 
@@ -74,7 +126,8 @@ impl Data {
             step += SAMPLES_PER_REQUEST;
             let ms = i64::try_from(step).unwrap_or(0) * STEP_MS;
             let until = if step >= self.steps { i64::MAX } else { self.first_ms + ms };
-            push(port, &self.between(from, until))?;
+            push(port, &self.between(from, until).encode_to_vec())?;
+            push(port, &self.native_between(from, until).encode_to_vec())?;
             from = until;
         }
         Ok(())
@@ -88,6 +141,56 @@ impl Data {
         };
         let parts = self.series.iter().map(part).filter(|part| !part.samples.is_empty());
         WriteRequest { timeseries: parts.collect() }
+    }
+
+    fn native_between(&self, from: i64, until: i64) -> NativeRequest {
+        let part = |series: &NativeSeries| {
+            let histograms = series.histograms.iter();
+            let within = histograms.filter(|h| (from..until).contains(&h.timestamp));
+            NativeSeries { labels: series.labels.clone(), histograms: within.cloned().collect() }
+        };
+        let parts = self.native.iter().map(part).filter(|part| !part.histograms.is_empty());
+        NativeRequest { series: parts.collect() }
+    }
+
+    /// A native histogram whose buckets grow, and whose schema changes once. It neither begins nor
+    /// begins anew near zero: there later versions of Prometheus extrapolate less than 3.5.
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    fn native(&mut self, random: &mut Random, instance: &str) {
+        let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
+        let labels = vec![
+            label("__name__", "demo_native_seconds"),
+            label("instance", instance),
+            label("job", "demo"),
+        ];
+        let (mut counts, mut zero, mut sum) = ([100_000_i64; 6], 1000_u64, 1000.0);
+        let mut histograms = Vec::new();
+        for step in 0..self.steps {
+            for count in &mut counts {
+                let more = i64::try_from(random.below(4)).unwrap_or(0);
+                *count += more;
+                sum += more as f64 * 0.3;
+            }
+            zero += u64::from(random.chance(20));
+            let [a, b, c, d, e, f] = counts;
+            let total: i64 = counts.iter().sum();
+            histograms.push(Native {
+                count: zero + total.unsigned_abs(),
+                sum,
+                schema: if step < self.steps / 2 { 1 } else { 0 },
+                zero_threshold: 0.001,
+                zero_count: zero,
+                negative_spans: vec![NativeSpan { offset: 0, length: 2 }],
+                negative_deltas: vec![e, f - e],
+                positive_spans: vec![
+                    NativeSpan { offset: -2, length: 3 },
+                    NativeSpan { offset: 2, length: 1 },
+                ],
+                positive_deltas: vec![a, b - a, c - b, d - c],
+                timestamp: self.first_ms + i64::try_from(step).unwrap_or(0) * STEP_MS,
+            });
+        }
+        self.native.push(NativeSeries { labels, histograms });
     }
 
     /// Adds a series whose value at each step is what `value` tells: `None` leaves a gap.
@@ -292,8 +395,8 @@ impl Target<'_> {
     }
 }
 
-fn push(port: u16, request: &WriteRequest) -> io::Result<()> {
-    let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec());
+fn push(port: u16, request: &[u8]) -> io::Result<()> {
+    let body = snap::raw::Encoder::new().compress_vec(request);
     let body = body.map_err(io::Error::other)?;
     let head = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
                 X-Prometheus-Remote-Write-Version: 0.1.0\r\n";

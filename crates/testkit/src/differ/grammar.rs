@@ -63,6 +63,38 @@ const BUCKETS: &[&str] = &[
     "demo_api_request_duration_seconds_bucket{le!=\"+Inf\"}",
 ];
 
+const NATIVE: &[&str] = &[
+    "demo_native_seconds",
+    "demo_native_seconds{instance=~\".*[01]\"}",
+    "rate(demo_native_seconds[5m])",
+    "increase(demo_native_seconds[10m])",
+    "sum(rate(demo_native_seconds[5m]))",
+    "sum by (instance) (demo_native_seconds)",
+    "avg(demo_native_seconds)",
+    "demo_native_seconds * 2",
+    "irate(demo_native_seconds[1m])",
+    "sum_over_time(demo_native_seconds[2m])",
+    "-demo_native_seconds",
+    "demo_native_seconds + demo_native_seconds",
+    "demo_native_seconds / 3",
+    "last_over_time(demo_native_seconds[1m])",
+    "{job=\"demo\", __name__=~\"demo_native_seconds|demo_num_cpus\"}",
+];
+
+/// Functions of native histograms.
+const OF_NATIVE: &[&str] = &[
+    "histogram_count",
+    "histogram_sum",
+    "histogram_avg",
+    "histogram_stddev",
+    "histogram_stdvar",
+    "count",
+    "absent",
+    "timestamp",
+    "abs",
+    "",
+];
+
 const LABELS: &[&str] = &[
     "instance",
     "job",
@@ -228,8 +260,9 @@ impl Grammar {
             44..64 => self.aggregation(depth - 1),
             64..84 => self.binary(depth - 1),
             84..90 => self.quantile(depth - 1),
-            90..92 => format!("vector({})", self.scalar(depth - 1)),
-            92..94 => format!("({})", self.vector(depth - 1)),
+            90..91 => format!("vector({})", self.scalar(depth - 1)),
+            91..93 => self.native(),
+            93..94 => format!("({})", self.vector(depth - 1)),
             94..96 => format!("-{}", self.operand(depth - 1)),
             _ => self.relabel(depth - 1),
         }
@@ -482,6 +515,15 @@ impl Grammar {
             _ => self.vector(depth),
         };
         format!("histogram_quantile({}, {inner})", self.scalar(1))
+    }
+
+    fn native(&mut self) -> String {
+        let inner = self.random.pick(NATIVE);
+        match self.random.below(4) {
+            0 => format!("histogram_quantile({}, {inner})", self.scalar(0)),
+            1 => format!("histogram_fraction({}, {}, {inner})", self.scalar(0), self.scalar(0)),
+            _ => format!("{}({inner})", self.random.pick(OF_NATIVE)),
+        }
     }
 
     fn relabel(&mut self, depth: usize) -> String {
