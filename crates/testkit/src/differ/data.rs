@@ -172,21 +172,21 @@ impl Data {
                 sum += more as f64 * 0.3;
             }
             zero += u64::from(random.chance(20));
-            let [a, b, c, d, e, f] = counts;
+            let [below @ .., near, far] = &counts;
             let total: i64 = counts.iter().sum();
             histograms.push(Native {
                 count: zero + total.unsigned_abs(),
                 sum,
-                schema: if step < self.steps / 2 { 1 } else { 0 },
+                schema: i32::from(step < self.steps / 2),
                 zero_threshold: 0.001,
                 zero_count: zero,
                 negative_spans: vec![NativeSpan { offset: 0, length: 2 }],
-                negative_deltas: vec![e, f - e],
+                negative_deltas: deltas(&[*near, *far]),
                 positive_spans: vec![
                     NativeSpan { offset: -2, length: 3 },
                     NativeSpan { offset: 2, length: 1 },
                 ],
-                positive_deltas: vec![a, b - a, c - b, d - c],
+                positive_deltas: deltas(below),
                 timestamp: self.first_ms + i64::try_from(step).unwrap_or(0) * STEP_MS,
             });
         }
@@ -258,6 +258,12 @@ impl Data {
             });
         }
     }
+}
+
+/// The first count, then by how much each exceeds the one before.
+fn deltas(counts: &[i64]) -> Vec<i64> {
+    let before = std::iter::once(&0).chain(counts);
+    counts.iter().zip(before).map(|(count, before)| count - before).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few hundred steps")]
