@@ -15,6 +15,7 @@ use narthex_store::{Options, RowBuf, RowSeq, Store, Writer};
 use narthex_testkit::recording;
 use parking_lot::Mutex;
 
+pub mod fleet;
 pub mod memory;
 pub mod rows;
 

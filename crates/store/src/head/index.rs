@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use narthex_model::{Hashing, Labels};
 
@@ -21,18 +21,22 @@ pub(crate) struct Place {
     pub(crate) column: Column,
 }
 
-/// All places of a series. Nearly every series has one.
+/// All places of a series. Nearly every series has one, or two after a restart.
 #[derive(Debug)]
 enum Places {
     None,
     One(Place),
-    #[expect(clippy::box_collection, reason = "rare, and a plain vector would grow every series")]
-    Many(Box<Vec<Place>>),
+    Two([Place; 2]),
+    /// In [`Index::many`].
+    Many,
 }
 
 #[derive(Debug)]
 struct Entry {
-    pairs: Box<[(Symbol, Symbol)]>,
+    /// Its label names, in [`Shapes`].
+    shape: u32,
+    /// Where the values of its labels begin in [`Index::values`].
+    values: u32,
     places: Places,
     /// The seal after which it was last resolved or laid out.
     touched: u32,
@@ -54,10 +58,16 @@ pub(crate) struct Index {
     /// All series, rising.
     pub(super) all: Vec<u32>,
     entries: Pages<Entry>,
-    /// Hash of labels to the first series with it.
-    by_hash: HashMap<u64, u32, BuildHasherDefault<NoHash>>,
+    shapes: Shapes,
+    /// The values of all series' labels, and how many of them belong to no series any more.
+    values: Vec<Symbol>,
+    values_dead: usize,
+    /// The places of series with more than two.
+    many: HashMap<u32, Vec<Place>, Hashing>,
+    /// Half of the hash of labels to the first series with it.
+    by_hash: HashMap<u32, u32, BuildHasherDefault<Spread>>,
     /// Further series with a hash that is taken.
-    collided: HashMap<u64, Vec<u32>, BuildHasherDefault<NoHash>>,
+    collided: HashMap<u32, Vec<u32>, BuildHasherDefault<Spread>>,
     /// Series that had no place when last looked at.
     idle: Vec<u32>,
     seals: u32,
@@ -66,15 +76,17 @@ pub(crate) struct Index {
 }
 
 /// The hash under which labels are found; stable within a process only.
-pub(crate) fn hash_labels(labels: &Labels) -> u64 {
+pub(crate) fn hash_labels(labels: &Labels) -> u32 {
     // One for all calls: each `Hashing` has a seed of its own.
     static HASHING: LazyLock<Hashing> = LazyLock::new(Hashing::default);
-    HASHING.hash_one(labels.as_encoded())
+    let hash = HASHING.hash_one(labels.as_encoded());
+    // Half of it takes half the memory, and tells nearly as many series apart.
+    u32::try_from(hash >> 32).unwrap_or(0)
 }
 
 impl Index {
     /// The series with these labels; marks it as wanted.
-    pub(crate) fn find(&mut self, hash: u64, labels: &Labels) -> Option<SeriesRef> {
+    pub(crate) fn find(&mut self, hash: u32, labels: &Labels) -> Option<SeriesRef> {
         let first = *self.by_hash.get(&hash)?;
         let number = if self.has_labels(first, labels) {
             first
@@ -89,22 +101,24 @@ impl Index {
     }
 
     /// Enters a series. Its number is greater than all before, except when the log is replayed.
-    pub(crate) fn insert(&mut self, series: SeriesRef, hash: u64, labels: &Labels) {
+    pub(crate) fn insert(&mut self, series: SeriesRef, hash: u32, labels: &Labels) {
         let number = series.get();
         if self.entries.get(number).is_some() {
             return;
         }
-        let mut pairs = Vec::with_capacity(labels.len());
+        let values = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        let mut names = Vec::with_capacity(labels.len());
         for (name, value) in labels {
             let name = self.symbols.acquire(name);
             let value = self.symbols.acquire(value);
             let list = self.names.entry(name).or_default().values.entry(value).or_default();
             insert_rising(list, number);
-            pairs.push((name, value));
+            names.push(name);
+            self.values.push(value);
         }
         insert_rising(&mut self.all, number);
-        let entry =
-            Entry { pairs: pairs.into(), places: Places::None, touched: self.seals, defined: 0 };
+        let (shape, touched) = (self.shapes.acquire(&names), self.seals);
+        let entry = Entry { shape, values, places: Places::None, touched, defined: 0 };
         self.entries.insert(number, entry);
         if let Some(&first) = self.by_hash.get(&hash) {
             debug_assert_ne!(first, number);
@@ -119,12 +133,21 @@ impl Index {
     pub(crate) fn add_place(&mut self, series: SeriesRef, place: Place) -> Result<(), Error> {
         let entry = self.entries.get_mut(series.get()).ok_or(Error::UnknownSeries(series))?;
         entry.touched = self.seals;
-        match &mut entry.places {
+        match entry.places {
             Places::None => entry.places = Places::One(place),
-            Places::One(old) if *old == place => {}
-            Places::One(old) => entry.places = Places::Many(Box::new(vec![*old, place])),
-            Places::Many(many) if many.contains(&place) => {}
-            Places::Many(many) => many.push(place),
+            Places::One(old) if old == place => {}
+            Places::One(old) => entry.places = Places::Two([old, place]),
+            Places::Two(old) if old.contains(&place) => {}
+            Places::Two([first, second]) => {
+                entry.places = Places::Many;
+                self.many.insert(series.get(), vec![first, second, place]);
+            }
+            Places::Many => {
+                let many = self.many.entry(series.get()).or_default();
+                if !many.contains(&place) {
+                    many.push(place);
+                }
+            }
         }
         Ok(())
     }
@@ -132,20 +155,29 @@ impl Index {
     /// Forgets that `series` stands in `layout`.
     pub(crate) fn remove_places(&mut self, series: SeriesRef, layout: LayoutRef) {
         let Some(entry) = self.entries.get_mut(series.get()) else { return };
-        match &mut entry.places {
+        let stays = |place: &Place| place.layout != layout;
+        match entry.places {
             Places::None => return,
-            Places::One(place) => {
-                if place.layout == layout {
-                    entry.places = Places::None;
-                }
+            Places::One(place) if stays(&place) => {}
+            Places::One(_) => entry.places = Places::None,
+            Places::Two([first, second]) => {
+                entry.places = match (stays(&first), stays(&second)) {
+                    (true, true) => return,
+                    (true, false) => Places::One(first),
+                    (false, true) => Places::One(second),
+                    (false, false) => Places::None,
+                };
             }
-            Places::Many(many) => {
-                many.retain(|place| place.layout != layout);
-                match many.as_slice() {
-                    [] => entry.places = Places::None,
-                    &[place] => entry.places = Places::One(place),
-                    _ => {}
-                }
+            Places::Many => {
+                let many = self.many.entry(series.get()).or_default();
+                many.retain(stays);
+                entry.places = match *many.as_slice() {
+                    [] => Places::None,
+                    [place] => Places::One(place),
+                    [first, second] => Places::Two([first, second]),
+                    _ => return,
+                };
+                self.many.remove(&series.get());
             }
         }
         if matches!(entry.places, Places::None) {
@@ -175,7 +207,8 @@ impl Index {
         match self.entries.get(series).map(|entry| &entry.places) {
             None | Some(Places::None) => &[],
             Some(Places::One(place)) => std::slice::from_ref(place),
-            Some(Places::Many(many)) => many,
+            Some(Places::Two(places)) => places,
+            Some(Places::Many) => self.many.get(&series).map_or(&[], Vec::as_slice),
         }
     }
 
@@ -192,14 +225,16 @@ impl Index {
 
     /// Names and values of a series' labels, by name.
     pub(crate) fn texts(&self, series: u32) -> impl Iterator<Item = (&str, &str)> + Clone {
-        let text =
-            |&(name, value): &(Symbol, Symbol)| (self.symbols.text(name), self.symbols.text(value));
-        self.pairs(series).iter().map(text)
+        let text = |(name, value)| (self.symbols.text(name), self.symbols.text(value));
+        self.pairs(series).map(text)
     }
 
     /// The pairs of name and value of a series, by name.
-    pub(super) fn pairs(&self, series: u32) -> &[(Symbol, Symbol)] {
-        self.entries.get(series).map_or(&[], |entry| &entry.pairs)
+    pub(super) fn pairs(&self, series: u32) -> impl Iterator<Item = (Symbol, Symbol)> + Clone {
+        let entry = self.entries.get(series);
+        let names = entry.map_or(&[][..], |entry| self.shapes.names(entry.shape));
+        let values = entry.and_then(|entry| self.values.get(entry.values as usize..));
+        names.iter().copied().zip(values.unwrap_or(&[]).iter().copied())
     }
 
     /// Bytes of the names and values of all labels, each counted once.
@@ -249,10 +284,15 @@ impl Index {
             if let Some(hash) = hash {
                 self.forget_hash(hash, number);
             }
+            let before = touched.len();
+            touched.extend(self.pairs(number));
+            self.values_dead += touched.len() - before;
             if let Some(entry) = self.entries.remove(number) {
-                touched.extend_from_slice(&entry.pairs);
+                self.shapes.release(entry.shape);
             }
+            self.many.remove(&number);
         }
+        self.tidy_values();
         let is_alive = |number: &u32| dead.binary_search(number).is_err();
         self.all.retain(is_alive);
         // Every dead series releases its symbols, but each list is walked once.
@@ -277,7 +317,24 @@ impl Index {
         }
     }
 
-    fn forget_hash(&mut self, hash: u64, number: u32) {
+    /// Moves the values of labels together when most belong to no series any more.
+    fn tidy_values(&mut self) {
+        if self.values_dead * 2 <= self.values.len() {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.values.len() - self.values_dead);
+        for number in &self.all {
+            let Some(entry) = self.entries.get_mut(*number) else { continue };
+            let start = entry.values as usize;
+            let end = start + self.shapes.names(entry.shape).len();
+            entry.values = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+            kept.extend_from_slice(self.values.get(start..end).unwrap_or(&[]));
+        }
+        self.values = kept;
+        self.values_dead = 0;
+    }
+
+    fn forget_hash(&mut self, hash: u32, number: u32) {
         let heir = self.collided.get_mut(&hash).and_then(|others| {
             others.retain(|&n| n != number);
             others.pop()
@@ -299,12 +356,7 @@ impl Index {
     }
 
     fn has_labels(&self, number: u32, labels: &Labels) -> bool {
-        let Some(entry) = self.entries.get(number) else { return false };
-        let mut theirs = labels.iter();
-        let equal = entry.pairs.iter().all(|&(name, value)| {
-            theirs.next() == Some((self.symbols.text(name), self.symbols.text(value)))
-        });
-        equal && theirs.next().is_none()
+        self.entries.get(number).is_some() && self.texts(number).eq(labels.iter())
     }
 }
 
@@ -320,20 +372,66 @@ fn insert_rising(list: &mut Vec<u32>, number: u32) {
     }
 }
 
-/// The keys are hashes already.
+/// Lists of label names: few, for all series of a family have the same.
 #[derive(Debug, Default)]
-struct NoHash(u64);
+struct Shapes {
+    /// Each with the number of series that have it.
+    lists: Vec<(Arc<[Symbol]>, u32)>,
+    numbers: HashMap<Arc<[Symbol]>, u32, Hashing>,
+    free: Vec<u32>,
+}
 
-impl Hasher for NoHash {
+impl Shapes {
+    /// The number of a list, used once more.
+    fn acquire(&mut self, names: &[Symbol]) -> u32 {
+        if let Some(&number) = self.numbers.get(names) {
+            if let Some((_, uses)) = self.lists.get_mut(number as usize) {
+                *uses += 1;
+            }
+            return number;
+        }
+        let list: Arc<[Symbol]> = names.into();
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.lists.push((Arc::default(), 0));
+            u32::try_from(self.lists.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(place) = self.lists.get_mut(number as usize) {
+            *place = (Arc::clone(&list), 1);
+        }
+        self.numbers.insert(list, number);
+        number
+    }
+
+    /// Takes back one use of a list.
+    fn release(&mut self, number: u32) {
+        let Some((list, uses)) = self.lists.get_mut(number as usize) else { return };
+        *uses = uses.saturating_sub(1);
+        if *uses == 0 {
+            self.numbers.remove(list);
+            *list = Arc::default();
+            self.free.push(number);
+        }
+    }
+
+    fn names(&self, number: u32) -> &[Symbol] {
+        self.lists.get(number as usize).map_or(&[], |(list, _)| list)
+    }
+}
+
+/// The keys are parts of hashes already, and only have to be spread over all bits.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, _: &[u8]) {
-        debug_assert!(false, "only whole hashes are keys");
+        debug_assert!(false, "only parts of hashes are keys");
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn write_u32(&mut self, hash: u32) {
+        self.0 = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

@@ -85,6 +85,6 @@ impl Index {
 
     /// The value of the label `name` of a series.
     pub(super) fn value(&self, series: u32, name: Symbol) -> Option<Symbol> {
-        self.pairs(series).iter().find(|&&(n, _)| n == name).map(|&(_, value)| value)
+        self.pairs(series).find(|&(n, _)| n == name).map(|(_, value)| value)
     }
 }

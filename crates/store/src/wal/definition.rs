@@ -80,14 +80,42 @@ pub(super) fn encode_series(series: SeriesRef, labels: &Labels, out: &mut Vec<u8
 
 pub(super) fn decode_series(mut fields: Fields<'_>) -> Option<(SeriesRef, Labels)> {
     let series = SeriesRef::new(fields.varint_u32()?)?;
-    let count = fields.varint()?;
+    let pairs = Pairs { left: fields.varint()?, fields };
+    let mut rest = pairs.clone();
+    let mut is_sorted = true;
+    let mut before = None;
+    while rest.left > 0 {
+        let (name, value) = rest.next()?;
+        is_sorted &= before < Some(name) && !value.is_empty();
+        before = Some(name);
+    }
+    if !rest.fields.is_empty() {
+        return None;
+    }
+    if is_sorted {
+        return Some((series, Labels::from_sorted(pairs)));
+    }
     let mut labels = LabelsBuilder::default();
-    for _ in 0..count {
-        let name = take_text(&mut fields)?;
-        let value = take_text(&mut fields)?;
+    for (name, value) in pairs {
         labels.set(name, value);
     }
-    fields.is_empty().then(|| (series, labels.build()))
+    Some((series, labels.build()))
+}
+
+/// Names and values, as far as they can be read.
+#[derive(Clone, Debug)]
+struct Pairs<'a> {
+    fields: Fields<'a>,
+    left: u64,
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some((take_text(&mut self.fields)?, take_text(&mut self.fields)?))
+    }
 }
 
 fn take_text<'a>(fields: &mut Fields<'a>) -> Option<&'a str> {
