@@ -76,6 +76,8 @@ pub struct Flags {
     pub read_concurrency: usize,
     /// Bytes in a frame of streamed remote read, about.
     pub read_frame_bytes: usize,
+    /// How often what was appended is made durable; zero: with each row.
+    pub sync_window: Duration,
     /// Least level that is logged: `debug`, `info`, `warn` or `error`.
     pub log_level: String,
     /// `logfmt` or `json`.
@@ -288,6 +290,7 @@ impl Values {
             read_samples_max: self.number("storage.remote.read-sample-limit")?,
             read_concurrency: self.number("storage.remote.read-concurrent-limit")?,
             read_frame_bytes: self.number("storage.remote.read-max-bytes-in-frame")?,
+            sync_window: self.duration("storage.narthex.sync-window"),
             log_level: self.text("log.level").to_owned(),
             log_format: self.text("log.format").to_owned(),
             features: self.list("enable-feature"),

@@ -189,7 +189,8 @@ async fn life(
 async fn open_store(app: &Arc<App>) -> anyhow::Result<(Arc<Store>, Writer)> {
     let flags = &app.flags;
     let retention = flags.retention(&Config::default());
-    let options = Options { retention, ..Options::default() };
+    let sync_each_row = flags.sync_window.is_zero();
+    let options = Options { retention, sync_each_row, ..Options::default() };
     let (path, clock) = (flags.data_dir.clone(), Arc::clone(&app.clock));
     let opening = tokio::task::spawn_blocking(move || {
         let fs = DiskFs::new(&path).with_context(|| format!("data folder {}", path.display()))?;
@@ -246,7 +247,8 @@ impl Server {
         own: std::net::SocketAddr,
     ) -> anyhow::Result<Self> {
         let ingest = Ingest::start().context("start the ingest thread")?;
-        let upkeep = Upkeep::start(Arc::clone(&store)).context("start the upkeep thread")?;
+        let upkeep = Upkeep::start(Arc::clone(&store), app.flags.sync_window)
+            .context("start the upkeep threads")?;
         let dial: Arc<dyn Dial> = Arc::new(Tcp);
         let writer = Arc::new(parking_lot::Mutex::new(writer));
         let inlet = match app.flags.enable_receiver {

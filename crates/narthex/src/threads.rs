@@ -8,22 +8,22 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use narthex_store::Store;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// Names of the threads whose panic ends the process.
-const VITAL: [&str; 3] = ["ingest", "receive", "upkeep"];
+const VITAL: [&str; 4] = ["ingest", "receive", "sync", "upkeep"];
 
 /// The exit code after such a panic; it is the one that Rust programs end with on a panic.
 const EXIT_PANIC: i32 = 101;
 
-/// How often what was appended is made durable.
+/// How often syncs are tried when each row is synced by itself: for what an error left.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The store's upkeep is called every so many syncs.
-const SYNCS_PER_UPKEEP: u32 = 10;
+/// How often the store's upkeep is called.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How much later than the other threads upkeep gets its turn, in the kernel's unit.
 const UPKEEP_NICENESS: i32 = 10;
@@ -81,39 +81,49 @@ impl Ingest {
     }
 }
 
-/// The thread that makes appended rows durable and keeps the store in shape.
+/// The threads that make appended rows durable and keep the store in shape. They are two, so that
+/// a seal does not hold up a sync.
 #[derive(Debug)]
 pub struct Upkeep {
     stop: Sender<()>,
-    thread: JoinHandle<()>,
+    threads: [JoinHandle<()>; 2],
 }
 
 impl Upkeep {
-    /// Starts the thread.
-    pub fn start(store: Arc<Store>) -> io::Result<Self> {
-        let (stop, stopped) = bounded::<()>(1);
-        let thread = std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
-            // Without the right to do so it runs like the others.
-            let _ = rustix::process::setpriority_process(None, UPKEEP_NICENESS);
-            let mut syncs = 0;
-            let mut failing = false;
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SYNC_INTERVAL) {
-                syncs += 1;
-                sync(&store, &mut failing);
-                if syncs >= SYNCS_PER_UPKEEP {
-                    syncs = 0;
-                    upkeep(&store);
-                }
-            }
-        })?;
-        Ok(Self { stop, thread })
+    /// Starts the threads; `window`: how often rows are made durable.
+    pub fn start(store: Arc<Store>, window: Duration) -> io::Result<Self> {
+        let (stop, stopped) = bounded::<()>(0);
+        let window = if window.is_zero() { SYNC_INTERVAL } else { window };
+        let (synced, mut failing) = (Arc::clone(&store), false);
+        let syncing = every("sync", window, stopped.clone(), move || sync(&synced, &mut failing))?;
+        let keeping = every("upkeep", UPKEEP_INTERVAL, stopped, move || upkeep(&store))?;
+        Ok(Self { stop, threads: [syncing, keeping] })
     }
 
-    /// Ends the thread after the round it is in.
+    /// Ends the threads after the round they are in.
     pub fn stop(self) {
         drop(self.stop);
-        let _ = self.thread.join();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
     }
+}
+
+/// A thread that does its work at an interval, after all others had their turn, until `stopped`
+/// is closed.
+fn every(
+    name: &str,
+    interval: Duration,
+    stopped: Receiver<()>,
+    mut work: impl FnMut() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // Without the right to do so it runs like the others.
+        let _ = rustix::process::setpriority_process(None, UPKEEP_NICENESS);
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+            work();
+        }
+    })
 }
 
 /// Syncs; a failure that lasts is logged once.

@@ -6,7 +6,7 @@
 //! byte costs one piece, is noticed before anything computed from it is served, and the rest
 //! serves. Nothing of the index is copied to memory: it is read from the map.
 //!
-//! [`Writer`] makes a block, column by column; [`Block`] reads it; [`merge()`] joins blocks of
+//! [`Writer`] makes a block, column by column; [`Block`] reads it; [`Merger`] joins blocks of
 //! adjacent windows. `FORMAT.md` draws the bytes.
 
 mod chunk;
@@ -35,7 +35,7 @@ use narthex_model::TimeRange;
 use crate::RowSeq;
 
 pub use entries::BlockEntry;
-pub(crate) use merge::merge;
+pub(crate) use merge::{Merger, merge};
 pub use reader::Block;
 #[cfg(test)]
 pub(crate) use reader::ChunkInfo;

@@ -20,6 +20,9 @@ pub(crate) const AHEAD_MS_MAX: i64 = 10 * 60_000;
 /// Default limit of the log's size while a cursor holds it, in bytes.
 pub(crate) const WAL_BYTES_MAX: u64 = 256 << 20;
 
+/// A day: a sample is written again once on its first day, and once more on its third.
+pub(crate) const MERGE_WINDOWS: i64 = 12;
+
 /// A chunk file is worth its while from so many bytes of memory on that it frees.
 pub(crate) const CHUNK_FILE_BYTES_MIN: usize = 1 << 20;
 
@@ -35,10 +38,16 @@ pub struct Options {
     pub ahead_ms_max: i64,
     /// Size at which a segment of the write-ahead log is closed, in bytes.
     pub wal_segment_bytes_max: u64,
+    /// Whether each row is made durable before it can be seen; else [`crate::Store::sync`] does it
+    /// for all at once.
+    pub sync_each_row: bool,
     /// What the log may take, in bytes, for cursors that have not passed its rows; with a retention
     /// by size, half of that limit if it is less. Rows that are in no block yet are always kept,
     /// and rows in blocks are read from there.
     pub wal_bytes_max: u64,
+    /// How many windows a merged block covers, and larger ones thrice as many, within a tenth of
+    /// the retention. Only tests change it.
+    pub merge_windows: i64,
     /// How much memory the rows of open windows must free before they go to a file, in bytes.
     pub chunk_file_bytes_min: usize,
     /// What is kept.
@@ -52,7 +61,9 @@ impl Default for Options {
             series_max: SERIES_MAX,
             ahead_ms_max: AHEAD_MS_MAX,
             wal_segment_bytes_max: 32 << 20,
+            sync_each_row: false,
             wal_bytes_max: WAL_BYTES_MAX,
+            merge_windows: MERGE_WINDOWS,
             chunk_file_bytes_min: CHUNK_FILE_BYTES_MIN,
             retention: Retention::default(),
         }

@@ -53,6 +53,7 @@ pub(crate) struct Chores {
     unmergeable: BTreeSet<String>,
     next_block: u64,
     chunk_files: ChunkFiles,
+    merging: Option<merge::Merging>,
     late: late::LateChores,
     scrub: Scrub,
 }

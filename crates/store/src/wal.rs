@@ -141,6 +141,12 @@ impl Definitions {
         self.records.push((Kind::Drop, self.bytes.len()));
     }
 
+    /// Takes others instead of those it has.
+    fn refill(&mut self, fill: impl FnOnce(&mut Self) -> bool) -> bool {
+        self.clear();
+        fill(self)
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
@@ -240,12 +246,13 @@ impl Wal {
     }
 
     /// Begins a new segment, whose name and head are durable when this returns. `define` gives all
-    /// definitions in use, those still pending included; they are held in memory meanwhile, about
-    /// as many bytes as the labels have. On an error the segment before is used further.
+    /// definitions in use, those still pending included, in steps numbered from 0, and `false` when
+    /// there is no such step; it is asked for each of them twice. On an error the segment before is
+    /// used further.
     pub(crate) fn roll(
         &mut self,
         ids: NextIds,
-        define: &mut dyn FnMut(&mut Definitions),
+        define: &mut dyn FnMut(usize, &mut Definitions) -> bool,
     ) -> Result<(), Error> {
         let number = self.segment_next;
         let path = segment::path(number);
@@ -298,7 +305,7 @@ impl Wal {
         &mut self,
         path: &str,
         head: Head,
-        define: &mut dyn FnMut(&mut Definitions),
+        define: &mut dyn FnMut(usize, &mut Definitions) -> bool,
     ) -> io::Result<(Current, Unsynced)> {
         let mut file = self.shared.fs.create(path)?;
         let outbox = &mut self.outbox;
@@ -306,17 +313,24 @@ impl Wal {
         let mut payload = Vec::new();
         head.encode(&mut payload);
         let mut definitions = Definitions::default();
-        define(&mut definitions);
         outbox.record(Kind::Head, 0, &payload);
-        for (kind, payload) in definitions.iter() {
-            outbox.record(kind, 0, payload);
-            outbox.flush(PREAMBLE_BYTES, &mut *file)?;
+        let mut step = 0;
+        while definitions.refill(|all| define(step, all)) {
+            for (kind, payload) in definitions.iter() {
+                outbox.record(kind, 0, payload);
+                outbox.flush(PREAMBLE_BYTES, &mut *file)?;
+            }
+            step += 1;
         }
         outbox.part(outbox.end());
         outbox.copy(0, Kind::Head, 0, &payload);
-        for (original, (kind, payload)) in (1..).zip(definitions.iter()) {
-            outbox.copy(original, kind, 0, payload);
-            outbox.flush(PREAMBLE_BYTES, &mut *file)?;
+        let (mut step, mut originals) = (0, 1..);
+        while definitions.refill(|all| define(step, all)) {
+            for ((kind, payload), original) in definitions.iter().zip(&mut originals) {
+                outbox.copy(original, kind, 0, payload);
+                outbox.flush(PREAMBLE_BYTES, &mut *file)?;
+            }
+            step += 1;
         }
         outbox.flush(0, &mut *file)?;
         file.sync()?;

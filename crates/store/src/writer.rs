@@ -154,7 +154,8 @@ impl Writer {
     }
 
     /// Appends a row: first to the log with one write, then to what snapshots see. On any error
-    /// nothing was stored.
+    /// nothing was stored; but a row whose own sync failed ([`crate::Options::sync_each_row`]) may
+    /// be back after a restart.
     ///
     /// Within the window that [`Store::set_out_of_order_window`] opens, a row may also be older
     /// than the last one of its layout, or than all that is not sealed yet. It is stored sample by
@@ -178,6 +179,9 @@ impl Writer {
         }
         let head = &*self.store.head;
         let seq = self.wal.log_row(&row)?;
+        if self.store.options.sync_each_row {
+            self.store.sync()?;
+        }
         let key = RowKey { at: row.at, seq };
         let pen = self.layouts.get_mut(name.0).ok_or(Error::UnknownLayout(name))?;
         if !pen.layout.push(key, row.values, || head.frozen_until(), &mut self.scratch) {
@@ -198,21 +202,21 @@ impl Writer {
         self.forget_dropped();
         let (layouts, wal) = (&self.layouts, &self.store.wal);
         let index = &self.store.head.index;
-        let mut dropped: &[Pen] = &[];
-        self.wal.roll(self.ids, &mut |definitions| {
-            // After a failed sync rows of dropped layouts have to be written again, too.
-            dropped = if wal.has_failed() { &self.dropped } else { &[] };
+        // After a failed sync rows of dropped layouts have to be written again, too.
+        let dropped: &[Pen] = if wal.has_failed() { &self.dropped } else { &[] };
+        let pens: Vec<&Pen> = layouts.iter().map(|(_, pen)| pen).chain(dropped).collect();
+        self.wal.roll(self.ids, &mut |step, definitions| {
+            let Some(pen) = pens.get(step) else { return false };
+            let columns = pen.layout.columns();
             // Not held while the segment is written.
             let index = index.read();
-            for pen in layouts.iter().map(|(_, pen)| pen).chain(dropped) {
-                let columns = pen.layout.columns();
-                for &series in &*columns {
-                    let labels = index.labels(series.get()).unwrap_or_default();
-                    definitions.series(series, &labels);
-                }
-                definitions.layout(pen.layout.name, pen.layout.source);
-                definitions.columns(pen.layout.name, 0, &columns);
+            for &series in &*columns {
+                let labels = index.labels(series.get()).unwrap_or_default();
+                definitions.series(series, &labels);
             }
+            definitions.layout(pen.layout.name, pen.layout.source);
+            definitions.columns(pen.layout.name, 0, &columns);
+            true
         })?;
         let mut index = index.write();
         index.begin_segment();

@@ -28,6 +28,7 @@ impl Bench {
 
     fn on(fs: SimFs, mut options: Options) -> Self {
         options.window_ms = WINDOW_MS;
+        options.merge_windows = 3;
         let clock = Arc::new(HandClock::new(Timestamp(0)));
         let (store, mut writer) =
             narthex_store::open(Arc::new(fs.clone()), Arc::clone(&clock) as _, options).unwrap();

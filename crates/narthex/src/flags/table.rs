@@ -160,6 +160,7 @@ pub const FLAGS: &[Flag] = &[
     works("storage.tsdb.path", Kind::Text, "data/", "Folder of the store."),
     works("storage.tsdb.retention.time", Kind::Duration, "30d", "How long samples are kept; 0: no limit by age."),
     works("storage.tsdb.retention.size", Kind::Bytes, "15GB", "How many bytes the store may take; powers of two; 0: no limit by size."),
+    works("storage.narthex.sync-window", Kind::Duration, "1s", "How much the power may take: samples are made durable together this often; 0s: each scrape before it can be queried."),
     mute("storage.tsdb.no-lockfile", Kind::Bool, "false", "Do not lock the data folder."),
     mute("storage.tsdb.allow-overlapping-blocks", Kind::Bool, "true", "Allow overlapping blocks."),
     mute("storage.tsdb.allow-overlapping-compaction", Kind::Bool, "true", "Compact overlapping blocks."),

@@ -15,26 +15,65 @@ use super::{Finish, Meta, prune};
 use crate::tombstones::Tombstones;
 use crate::{Error, LayoutRef, RowSeq, SeriesRef, SourceRef};
 
-/// Writes what all `blocks` hold, given in order of time, as one block with the name `path`. What
-/// it saves is the index, which they have in common; the chunks are taken as they are, one at a
-/// time, so that no more memory is needed than for the index and one chunk. Only those with
-/// columns of which something is deleted are written anew, without that.
-///
-/// A damaged group of columns is copied so that it is still found damaged. A block whose index or
-/// chunk heads are damaged is not merged: an error tells, and nothing has changed.
+/// Writes what all `blocks` hold, given in order of time, as one block with the name `path`. See
+/// [`Merger`].
 pub(crate) fn merge(
     blocks: &[&Block],
     deleted: &Tombstones,
-    mut writer: Writer,
+    writer: Writer,
     path: &str,
 ) -> Result<Meta, Error> {
-    let mut finish = Finish {
-        window: TimeRange::new(Timestamp::MAX, Timestamp::MIN),
-        first_seq: RowSeq(u64::MAX),
-        last_seq: RowSeq(0),
-    };
-    for block in blocks {
-        let meta = block.meta();
+    let mut merger = Merger::new(writer);
+    while !merger.advance(blocks, deleted, u64::MAX)? {}
+    merger.finish(path)
+}
+
+/// Joins blocks, a part at a time. What that saves is the index, which they have in common; the
+/// chunks are taken as they are, one at a time, so that no more memory is needed than for the index
+/// and one chunk. Only those with columns of which something is deleted are written anew, without
+/// that.
+///
+/// A damaged group of columns is copied so that it is still found damaged. A block whose index or
+/// chunk heads are damaged is not merged: an error tells, and nothing has changed.
+#[derive(Debug)]
+pub(crate) struct Merger {
+    writer: Writer,
+    finish: Finish,
+    /// The block and the chunk to go on with.
+    next: (usize, u32),
+}
+
+impl Merger {
+    pub(crate) fn new(writer: Writer) -> Self {
+        let window = TimeRange::new(Timestamp::MAX, Timestamp::MIN);
+        let finish = Finish { window, first_seq: RowSeq(u64::MAX), last_seq: RowSeq(0) };
+        Self { writer, finish, next: (0, 0) }
+    }
+
+    /// Copies about `bytes` more of `blocks`, which are the same at every call, in order of time,
+    /// as is what is deleted. `true`: that was all.
+    pub(crate) fn advance(
+        &mut self,
+        blocks: &[&Block],
+        deleted: &Tombstones,
+        bytes: u64,
+    ) -> Result<bool, Error> {
+        let mut left = bytes;
+        while left > 0 {
+            let (position, chunk) = self.next;
+            let Some(block) = blocks.get(position) else { return Ok(true) };
+            if chunk == 0 {
+                self.begin(block, deleted)?;
+            }
+            let chunk = copy_chunks(block, deleted, chunk, &mut left, &mut self.writer)?;
+            let is_whole = chunk == block.meta().chunks;
+            self.next = if is_whole { (position + 1, 0) } else { (position, chunk) };
+        }
+        Ok(self.next.0 == blocks.len())
+    }
+
+    fn begin(&mut self, block: &Block, deleted: &Tombstones) -> Result<(), Error> {
+        let (meta, finish) = (block.meta(), &mut self.finish);
         finish.window.start = finish.window.start.min(meta.window.start);
         finish.window.end = finish.window.end.max(meta.window.end);
         // Imported rows have no place.
@@ -42,12 +81,16 @@ pub(crate) fn merge(
             finish.first_seq = finish.first_seq.min(meta.first_seq);
         }
         finish.last_seq = finish.last_seq.max(meta.last_seq);
-        copy_series(block, deleted, &mut writer)?;
-        let counted = copy_chunks(block, deleted, &mut writer)?;
-        writer.add_samples(meta.samples.saturating_sub(counted));
+        copy_series(block, deleted, &mut self.writer)?;
+        self.writer.add_samples(meta.samples);
+        Ok(())
     }
-    finish.first_seq = finish.first_seq.min(finish.last_seq);
-    writer.finish(&finish, path)
+
+    /// Ends the block and gives it the name `path`.
+    pub(crate) fn finish(mut self, path: &str) -> Result<Meta, Error> {
+        self.finish.first_seq = self.finish.first_seq.min(self.finish.last_seq);
+        self.writer.finish(&self.finish, path)
+    }
 }
 
 /// A layout and its columns.
@@ -86,14 +129,19 @@ fn copy_series(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Resu
     Ok(())
 }
 
-/// Copies all chunks; gives the number of samples in those that were written anew.
-fn copy_chunks(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Result<u64, Error> {
+/// Copies chunks from number `from` on until no bytes are left to copy; gives the number of the
+/// next.
+fn copy_chunks(
+    block: &Block,
+    deleted: &Tombstones,
+    from: u32,
+    left: &mut u64,
+    writer: &mut Writer,
+) -> Result<u32, Error> {
     let mut current: Option<(u32, Layout)> = None;
-    let (mut done, mut samples) = (0, 0);
-    for number in 0..block.meta().chunks {
-        if number < done {
-            continue;
-        }
+    let mut next = from;
+    while next < block.meta().chunks && *left > 0 {
+        let number = next;
         let error = |fault: Fault| block.error(fault);
         let record = block.record(number).map_err(error)?;
         if current.as_ref().is_none_or(|(position, _)| *position != record.layout) {
@@ -104,10 +152,15 @@ fn copy_chunks(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Resu
         let columns_here = columns.get(..strip.columns as usize).unwrap_or(columns);
         if columns_here.iter().any(|&series| !deleted.of(series).is_empty()) {
             let layout = (*name, *source, columns_here);
-            samples += prune::copy(block, (number, strip.end), layout, deleted, writer)?;
-            done = strip.end;
+            let counted = prune::copy(block, (number, strip.end), layout, deleted, writer)?;
+            // The writer counts what is left of them itself.
+            writer.remove_samples(counted);
+            next = strip.end;
+            *left = left.saturating_sub(u64::from(record.data_bytes));
             continue;
         }
+        next += 1;
+        *left = left.saturating_sub(u64::from(record.data_bytes) + u64::from(record.head_bytes));
         let view = ChunkView::open(block.bytes(), block.id(), record).map_err(error)?;
         let mut data = Vec::with_capacity(record.data_bytes as usize);
         let mut groups = Groups::default();
@@ -122,7 +175,7 @@ fn copy_chunks(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Resu
         let layout = (*name, *source, columns.as_slice());
         writer.copy_chunk(layout, record, view.head(), (data, groups))?;
     }
-    Ok(samples)
+    Ok(next)
 }
 
 /// Chunks side by side.

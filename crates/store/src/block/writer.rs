@@ -255,6 +255,11 @@ impl Writer {
         self.samples += samples;
     }
 
+    /// Takes samples out of the count again.
+    pub(super) fn remove_samples(&mut self, samples: u64) {
+        self.samples = self.samples.saturating_sub(samples);
+    }
+
     /// Writes the index and the footer, syncs, and gives the file its name `path`, in the folder
     /// of the temporary one or another. After an error the block does not exist.
     ///

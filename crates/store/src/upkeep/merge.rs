@@ -5,30 +5,41 @@ use std::sync::Arc;
 use narthex_model::TimeRange;
 
 use super::{Chores, Upkeep, add};
-use crate::block::{self, Block};
-use crate::view::{self, TMP_END};
+use crate::block::{self, Block, Merger};
+use crate::tombstones::Tombstones;
+use crate::view::{self, TMP_END, View};
 use crate::{Error, Store};
 
-/// How many windows of one size make up one of the next.
-const FAN_IN: i64 = 3;
-/// A merged block covers at most this many windows: 18 h of 2 h windows, so that a merge never
-/// takes long.
-const WINDOWS_MAX: i64 = 9;
-/// And at most this share of the retention, so that what is too old goes in small steps.
+/// How many blocks of a day a larger one has.
+const DAYS: i64 = 3;
+/// How much a round of upkeep copies, in bytes, so that a merge takes neither the disk nor the
+/// processor for long.
+const SLICE_BYTES: u64 = 8 << 20;
+/// A merged block covers at most this share of the retention, so that what is too old goes in
+/// small steps.
 const RETENTION_SHARE: i64 = 10;
 
 impl Store {
-    /// Merges the oldest blocks that fill a larger window together. A failure is counted and
-    /// warned about; the blocks stay as they are.
+    /// Merges the oldest blocks that fill a larger window together, a slice at a time. A failure is
+    /// counted and warned about; the blocks stay as they are.
     pub(super) fn merge_if_due(&self, chores: &mut Chores, done: &mut Upkeep) {
         let view = Arc::clone(&self.view.read());
-        let Some((from, to)) = self.mergeable(&view.blocks, chores) else { return };
-        let Some(parts) = view.blocks.get(from..to) else { return };
-        match self.merge(parts, chores) {
+        let Some(mut merging) = self.next_merge(&view, chores) else { return };
+        let parts: Vec<&Block> = merging.parts.iter().map(|block| &**block).collect();
+        let merged = match merging.merger.advance(&parts, &merging.deleted, SLICE_BYTES) {
+            Ok(false) => {
+                chores.merging = Some(merging);
+                return;
+            }
+            Ok(true) => merging.merger.finish(&merging.path),
+            Err(error) => Err(error),
+        };
+        match merged.and_then(|_| self.open_block(&merging.path)) {
             Ok(merged) => {
                 add(&self.upkeep_counters.merges, 1);
-                done.blocks_merged += u32::try_from(parts.len()).unwrap_or(u32::MAX);
-                chores.doomed.extend(parts.iter().map(|block| block.name().to_owned()));
+                done.blocks_merged += u32::try_from(merging.parts.len()).unwrap_or(u32::MAX);
+                let Some((from, to)) = position(&view.blocks, &merging.parts) else { return };
+                chores.doomed.extend(merging.parts.iter().map(|block| block.name().to_owned()));
                 let mut blocks = view.blocks.clone();
                 blocks.splice(from..to, [Arc::new(merged)]);
                 self.replace_view(chores, blocks);
@@ -36,9 +47,36 @@ impl Store {
             Err(error) => {
                 add(&self.upkeep_counters.merges_failed, 1);
                 tracing::warn!(%error, "blocks cannot be merged");
-                if let Some(first) = parts.first() {
+                chores.doomed.insert(merging.path);
+                if let Some(first) = merging.parts.first() {
                     chores.unmergeable.insert(first.name().to_owned());
                 }
+            }
+        }
+    }
+
+    /// The merge that is under way, if its blocks are still those that are served, or the next.
+    fn next_merge(&self, view: &View, chores: &mut Chores) -> Option<Merging> {
+        let blocks = &view.blocks;
+        if let Some(merging) = chores.merging.take()
+            && position(blocks, &merging.parts).is_some()
+            && Arc::ptr_eq(&merging.deleted, &view.tombstones)
+        {
+            return Some(merging);
+        }
+        let (from, to) = self.mergeable(blocks, chores)?;
+        let parts = blocks.get(from..to)?.to_vec();
+        let path = view::block_path(chores.take_number());
+        let tmp = format!("{path}-{}{TMP_END}", self.clock.now());
+        match block::Writer::new(Arc::clone(&self.fs), &tmp) {
+            Ok(writer) => {
+                let deleted = Arc::clone(&view.tombstones);
+                Some(Merging { parts, deleted, path, merger: Merger::new(writer) })
+            }
+            Err(error) => {
+                add(&self.upkeep_counters.merges_failed, 1);
+                tracing::warn!(%error, "blocks cannot be merged");
+                None
             }
         }
     }
@@ -48,10 +86,11 @@ impl Store {
         let past = view::last_end(blocks)?.0;
         let age = self.retention.lock().age.map(|age| i64::try_from(age.as_millis()));
         let span_max = age.map_or(i64::MAX, |age| age.unwrap_or(i64::MAX) / RETENTION_SHARE);
-        let mut windows = FAN_IN;
-        while windows <= WINDOWS_MAX {
-            let span = self.head.window_ms.saturating_mul(windows);
-            if span > span_max {
+        let window_ms = self.head.window_ms;
+        let day = self.options.merge_windows;
+        for windows in [day.min(span_max / window_ms), day * DAYS] {
+            let span = window_ms.saturating_mul(windows);
+            if windows < 2 || span > span_max {
                 return None;
             }
             let parent = |block: &Block| block.meta().window.start.0.div_euclid(span);
@@ -70,7 +109,6 @@ impl Store {
                 }
                 from = to;
             }
-            windows *= FAN_IN;
         }
         None
     }
@@ -96,6 +134,26 @@ impl Store {
         }
         merged
     }
+}
+
+/// A merge that takes several rounds of upkeep.
+#[derive(Debug)]
+pub(crate) struct Merging {
+    parts: Vec<Arc<Block>>,
+    /// What is left out.
+    deleted: Arc<Tombstones>,
+    /// What the merged block will be called.
+    path: String,
+    merger: Merger,
+}
+
+/// Where `parts` stand among the blocks, if all do, one after the other.
+fn position(blocks: &[Arc<Block>], parts: &[Arc<Block>]) -> Option<(usize, usize)> {
+    let first = parts.first()?;
+    let from = blocks.iter().position(|block| Arc::ptr_eq(block, first))?;
+    let to = from + parts.len();
+    let found = blocks.get(from..to)?;
+    found.iter().zip(parts).all(|(a, b)| Arc::ptr_eq(a, b)).then_some((from, to))
 }
 
 /// The positions from the first to the last of the blocks that overlap with those given, or with

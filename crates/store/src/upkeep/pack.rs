@@ -21,7 +21,7 @@ impl Store {
         let from = self.view.read().sealed_until;
         // ORDER: only what the log has durably, so that no chunk outlives the definitions it
         // leans on.
-        let before = self.wal.synced_before();
+        let before = self.wal.durable_before();
         let mut due = Vec::new();
         let mut bytes = 0;
         for layout in self.head.all_layouts() {

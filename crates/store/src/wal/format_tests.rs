@@ -56,7 +56,7 @@ fn example_log() -> SimFs {
     let arc: Arc<dyn Fs> = Arc::new(fs.clone());
     let mut wal = Wal::open(arc, 1 << 20, RowSeq(0), &mut Silent).unwrap();
     let ids = NextIds { series: 5, source: 2, layout: 3 };
-    wal.roll(ids, &mut |_: &mut Definitions| {}).unwrap();
+    wal.roll(ids, &mut |_, _: &mut Definitions| false).unwrap();
     for (number, name) in [(5, "up"), (6, "temp")] {
         let labels = Labels::from_pairs([("__name__", name), ("job", "node")]);
         wal.define().series(series(number), &labels);

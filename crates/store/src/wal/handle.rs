@@ -160,6 +160,17 @@ impl WalHandle {
         self.shared.inner.lock().seq_synced
     }
 
+    /// All rows before this one are durable, those of an earlier process included; 0 until these
+    /// are.
+    pub(crate) fn durable_before(&self) -> RowSeq {
+        let inner = self.shared.inner.lock();
+        let is_open = |unsynced: &Unsynced| {
+            let segment = inner.find(unsynced.number);
+            segment.is_some_and(|it| it.closed && unsynced.synced_len < it.len)
+        };
+        if inner.unsynced.iter().any(is_open) { RowSeq(0) } else { inner.seq_synced }
+    }
+
     /// No row before this one is in the log.
     pub(crate) fn first_seq(&self) -> RowSeq {
         self.shared.inner.lock().segments.front().map_or(RowSeq(1), |segment| segment.seq_first)

@@ -124,7 +124,7 @@ impl Bench {
         let ids = NextIds { series: 9, source: 8, layout: 7 };
         self.told.ids = ids;
         self.wal
-            .roll(ids, &mut |definitions| {
+            .roll(ids, &mut |step, definitions| {
                 for (&number, labels) in series_of {
                     definitions.series(series(number), labels);
                 }
@@ -133,6 +133,7 @@ impl Bench {
                     let refs: Vec<SeriesRef> = columns.iter().map(|&it| series(it)).collect();
                     definitions.columns(LayoutRef(layout), 0, &refs);
                 }
+                step == 0
             })
             .unwrap();
     }
@@ -286,7 +287,7 @@ fn a_log_cut_anywhere_keeps_what_stands_before_the_cut() {
         rows_before = told.rows.len();
         assert_eq!(told.rows, bench.told.rows[..rows_before]);
         assert_eq!(wal.handle().stats().corruptions, 0);
-        wal.roll(NextIds::default(), &mut |_| {}).unwrap();
+        wal.roll(NextIds::default(), &mut |_, _| false).unwrap();
         assert!(wal.seq_next > RowSeq(40) || rows_before == 0);
     }
     assert_eq!(rows_before, 40);
@@ -358,7 +359,7 @@ fn every_failing_call_is_survived() {
             let values: Vec<f64> = (0..5).map(|column| value(column, turn)).collect();
             if bench.wal.wants_roll() {
                 let told = &bench.told;
-                let defined = bench.wal.roll(NextIds::default(), &mut |definitions| {
+                let defined = bench.wal.roll(NextIds::default(), &mut |step, definitions| {
                     for (&number, labels) in &told.series {
                         definitions.series(series(number), labels);
                     }
@@ -367,6 +368,7 @@ fn every_failing_call_is_survived() {
                         let refs: Vec<SeriesRef> = columns.iter().map(|&it| series(it)).collect();
                         definitions.columns(LayoutRef(layout), 0, &refs);
                     }
+                    step == 0
                 });
                 failed += u32::from(defined.is_err());
                 if defined.is_err() {
@@ -396,12 +398,13 @@ fn run_until_stopped(fs: &SimFs) -> Option<(Vec<ToldRow>, usize)> {
     for turn in 0..40 {
         if bench.wal.wants_roll() {
             let refs: Vec<SeriesRef> = (1..=5).map(series).collect();
-            let begun = bench.wal.roll(NextIds::default(), &mut |definitions| {
+            let begun = bench.wal.roll(NextIds::default(), &mut |step, definitions| {
                 for &it in &refs {
                     definitions.series(it, &labels(it.get()));
                 }
                 definitions.layout(LayoutRef(0), SourceRef(100));
                 definitions.columns(LayoutRef(0), 0, &refs);
+                step == 0
             });
             if begun.is_err() {
                 break;

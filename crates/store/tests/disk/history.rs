@@ -17,6 +17,7 @@ pub(crate) fn options() -> Options {
     Options {
         window_ms: WINDOW_MS,
         wal_segment_bytes_max: 3_000,
+        merge_windows: 3,
         chunk_file_bytes_min: 200,
         ..Options::default()
     }
