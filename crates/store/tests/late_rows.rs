@@ -29,8 +29,12 @@ type Model = BTreeMap<(String, i64), f64>;
 impl Bench {
     fn on(fs: SimFs, late_ms: u64) -> Self {
         let clock = Arc::new(HandClock::new(Timestamp(0)));
-        let options =
-            Options { window_ms: WINDOW_MS, wal_segment_bytes_max: 4000, ..Options::default() };
+        let options = Options {
+            window_ms: WINDOW_MS,
+            merge_windows: 3,
+            wal_segment_bytes_max: 4000,
+            ..Options::default()
+        };
         let (store, mut writer) =
             narthex_store::open(Arc::new(fs.clone()), Arc::clone(&clock) as _, options).unwrap();
         store.set_out_of_order_window(Duration::from_millis(late_ms));
