@@ -26,8 +26,12 @@ struct Bench {
 impl Bench {
     fn on(fs: Arc<dyn Fs>) -> Result<Self, Error> {
         let clock = Arc::new(HandClock::new(Timestamp(0)));
-        let options =
-            Options { window_ms: WINDOW_MS, wal_segment_bytes_max: 4000, ..Options::default() };
+        let options = Options {
+            window_ms: WINDOW_MS,
+            merge_windows: 3,
+            wal_segment_bytes_max: 4000,
+            ..Options::default()
+        };
         let (store, mut writer) =
             narthex_store::open(Arc::clone(&fs), Arc::clone(&clock) as _, options)?;
         store.set_out_of_order_window(Duration::from_secs(40));
