@@ -151,6 +151,14 @@ impl Fs for Counting {
         self.disk.rename(from, to)
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.link(from, to)
+    }
+
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        self.disk.remove_dir(dir)
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         self.disk.remove(path)
     }
