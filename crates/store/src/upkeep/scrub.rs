@@ -188,9 +188,14 @@ mod tests {
 
     const HOUR_MS: i64 = 3_600_000;
 
+    /// Blocks of 18 h are not merged.
+    fn options() -> Options {
+        Options { merge_windows: 3, ..Options::default() }
+    }
+
     /// A store of three blocks.
     fn fill(fs: &SimFs, clock: &Arc<HandClock>) {
-        let options = Options::default();
+        let options = options();
         let (_store, writer) = crate::open(Arc::new(fs.clone()), clock.clone(), options).unwrap();
         let mut import = Import::begin(writer, "test").unwrap();
         for start in (0..3).map(|n| n * 18 * HOUR_MS) {
@@ -213,7 +218,7 @@ mod tests {
         fill(&fs, &clock);
         let len = fs.file_len("blocks/00000002.block").unwrap();
         fs.flip("blocks/00000002.block", 100, 1);
-        let options = Options::default();
+        let options = options();
         let mut passes = Vec::new();
         let mut now = 100 * HOUR_MS;
         let (mut blocks, mut bytes) = (0, 0);

@@ -142,10 +142,6 @@ impl Replay for Tell<'_> {
     }
 
     fn row(&mut self, _: &RowBuf) {}
-
-    fn wants_changes(&self) -> bool {
-        false
-    }
 }
 
 /// A file in memory.
