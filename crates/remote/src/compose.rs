@@ -17,8 +17,11 @@ use crate::symbols::{Symbols, TEXT_BYTES_MAX};
 /// A layout that had no row for this long is forgotten, and encoded anew when it has one.
 const LAYOUT_IDLE: Duration = Duration::from_secs(15 * 60);
 
-/// How often it is looked for such layouts.
-const IDLE_CHECK: Duration = Duration::from_secs(20);
+/// The same, in rows of other layouts: catching up, days pass in a minute.
+const LAYOUT_IDLE_ROWS: u64 = 1 << 16;
+
+/// How often it is looked for such layouts, in time and in rows.
+const IDLE_CHECK: (Duration, u64) = (Duration::from_secs(20), 1 << 13);
 
 /// Most columns that are sent in requests of their own.
 const SUSPECTS_MAX: usize = 64;
@@ -44,7 +47,9 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Composer {
     layouts: HashMap<LayoutRef, Known, Hashing>,
-    layouts_checked: Instant,
+    layouts_checked: (Instant, u64),
+    /// Rows so far.
+    rows: u64,
     encoder: Encoder,
     /// The request.
     pub(crate) batch: Batch,
@@ -57,6 +62,7 @@ pub(crate) struct Composer {
 struct Known {
     outline: Outline,
     used: Instant,
+    used_row: u64,
     /// The last row has not gone through all segments: the next brings all its values.
     stale: bool,
 }
@@ -90,7 +96,8 @@ impl Composer {
         encoder.symbols = (version == Version::V2).then(Symbols::default);
         Self {
             layouts: HashMap::default(),
-            layouts_checked: Instant::now(),
+            layouts_checked: (Instant::now(), 0),
+            rows: 0,
             encoder,
             batch: Batch::new(form),
             apart: Batch::new(form),
@@ -127,9 +134,11 @@ impl Composer {
         let known = self.layouts.entry(row.layout).or_insert_with(|| Known {
             outline: Outline::default(),
             used: now,
+            used_row: 0,
             stale: true,
         });
-        known.used = now;
+        self.rows += 1;
+        (known.used, known.used_row) = (now, self.rows);
         let columns_max = limits.samples.clamp(1, SEGMENT_COLUMNS_MAX);
         known.outline.grow(row.layout, row.values.len(), columns_max, source, &mut self.encoder);
         if from == 0 {
@@ -236,16 +245,20 @@ impl Composer {
     /// Gives up what is cached of layouts that have had no row for long, but not of `resuming`;
     /// tells how many bytes are cached, when it has looked. Only between two requests.
     pub(crate) fn forget_idle(&mut self, resuming: Option<LayoutRef>) -> Option<usize> {
-        if self.layouts_checked.elapsed() < IDLE_CHECK {
+        let (at, row) = self.layouts_checked;
+        if at.elapsed() < IDLE_CHECK.0 && self.rows - row < IDLE_CHECK.1 {
             return None;
         }
-        self.layouts_checked = Instant::now();
+        self.layouts_checked = (Instant::now(), self.rows);
         let texts = self.encoder.symbols.as_ref().map_or(0, Symbols::text_bytes);
         if texts > TEXT_BYTES_MAX && self.is_empty() {
             self.start_over();
         }
+        let rows = self.rows;
         self.layouts.retain(|&layout, known| {
-            known.used.elapsed() < LAYOUT_IDLE || resuming == Some(layout)
+            let in_use =
+                known.used.elapsed() < LAYOUT_IDLE && rows - known.used_row < LAYOUT_IDLE_ROWS;
+            in_use || resuming == Some(layout)
         });
         let layouts = &self.layouts;
         self.suspects.retain(|(layout, _)| layouts.contains_key(layout));
@@ -279,7 +292,7 @@ impl Known {
         }
         for segment in &mut self.outline.segments {
             let end = segment.end();
-            let mine = changed.iter().take_while(|column| column.index() < end).count();
+            let mine = changed.partition_point(|column| column.index() < end);
             let (of_segment, rest) = changed.split_at_checked(mine).unwrap_or((changed, &[]));
             segment.note(&row.values, Some(of_segment));
             changed = rest;

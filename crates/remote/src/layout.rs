@@ -300,23 +300,24 @@ impl Segment {
         if width < self.len {
             self.present &= (1 << width) - 1;
         }
+        let values = values.get(self.start..self.end().min(values.len())).unwrap_or_default();
+        let (start, mut present) = (self.start, self.present);
+        let mut template = self.template.as_mut();
         for column in changed {
-            let column = column.index();
+            let column = column.index().wrapping_sub(start);
+            // Columns of other segments are none of these.
             let Some(&value) = values.get(column) else { continue };
-            let column = column.wrapping_sub(self.start);
-            if column >= self.len {
-                continue;
-            }
             let bit = 1u64 << column;
             if is_absent(value) {
-                self.present &= !bit;
-            } else {
-                self.present |= bit;
-                if let Some(template) = &mut self.template {
-                    template.set(column, value);
-                }
+                present &= !bit;
+                continue;
+            }
+            present |= bit;
+            if let Some(template) = &mut template {
+                template.set(column, value);
             }
         }
+        self.present = present;
     }
 
     fn note_all(&mut self, values: &[f64]) {

@@ -313,6 +313,8 @@ impl Queue {
             Which::Again => note_offer(ledger, lane.acked),
         }
         counters.post_ledger(ledger);
+        // Catching up there is no idle moment.
+        lane.forget_idle();
         turn
     }
 

@@ -46,6 +46,7 @@ impl Requests {
     /// are no more rows.
     pub fn next_body(&mut self) -> Option<(&[u8], usize)> {
         self.lane.shipped();
+        self.lane.forget_idle();
         let work = Work {
             store: &self.store,
             clock: &*self.clock,
