@@ -189,7 +189,6 @@ fn an_administrator_deletes_and_copies() {
              valid timestamp"
         )
         .1
-        .replace("\\\"x\\\"", "\\\"x\\\"")
     );
     assert_eq!(
         admin("snapshot?skip_head=maybe"),
