@@ -142,7 +142,7 @@ async fn reload_only_when_enabled() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_says_so() {
+async fn what_is_off_or_empty_says_so() {
     let (app, _commands) = app(&[]);
     let write = ask(&app, "POST", "/api/v1/write").await;
     assert_eq!(write.status, StatusCode::NOT_FOUND);
@@ -153,7 +153,7 @@ async fn what_is_not_built_says_so() {
         admin.text(),
         r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#
     );
-    assert_eq!(ask(&app, "POST", "/api/v1/read").await.status, StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(ask(&app, "POST", "/api/v1/read").await.status, StatusCode::BAD_REQUEST);
     let rules = ask(&app, "GET", "/api/v1/rules?type=x").await;
     assert_eq!(
         rules.text(),
