@@ -89,7 +89,7 @@ impl Recovery<'_> {
                 if let Some(copy) = self.head.layout(copy) {
                     copy.keep_in_memory();
                 }
-                self.columns(copy, &layout.columns());
+                self.columns(copy, 0, &layout.columns());
                 copy
             });
             self.place(&RowBuf { layout: copy, ..row });
@@ -180,13 +180,15 @@ impl Replay for Recovery<'_> {
         self.ids.series = self.ids.series.max(highest.get().saturating_add(1));
     }
 
-    fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
+    fn columns(&mut self, layout: LayoutRef, first: u32, series: &[SeriesRef]) {
         let Some(found) = self.head.layout(layout) else { return };
-        if found.is_dropped() {
-            // It was told again, for rows of it that were written again; its columns are known.
+        // A layout may be told once more, for rows of it that were written again.
+        let start = u32::try_from(found.columns().len()).unwrap_or(u32::MAX);
+        let fresh = start.checked_sub(first).and_then(|known| series.get(known as usize..));
+        let series = fresh.unwrap_or_default();
+        if series.is_empty() {
             return;
         }
-        let start = u32::try_from(found.columns().len()).unwrap_or(u32::MAX);
         found.add_columns(series);
         let mut index = self.head.index.write();
         for (&series, column) in series.iter().zip(start..) {

@@ -39,7 +39,7 @@ impl Replay for Silent {
     fn layout(&mut self, layout: LayoutRef, source: SourceRef) {
         assert_eq!((layout.0, source.0), (3, 2));
     }
-    fn columns(&mut self, _: LayoutRef, series: &[SeriesRef]) {
+    fn columns(&mut self, _: LayoutRef, _: u32, series: &[SeriesRef]) {
         assert_eq!(series.iter().map(|series| series.get()).collect::<Vec<_>>(), [5, 6]);
     }
     fn drop_layout(&mut self, _: LayoutRef) {}

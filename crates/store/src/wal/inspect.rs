@@ -133,7 +133,7 @@ impl Replay for Tell<'_> {
         (self.visit)(self.offset, LogEntry::Layout(layout, source));
     }
 
-    fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
+    fn columns(&mut self, layout: LayoutRef, _: u32, series: &[SeriesRef]) {
         (self.visit)(self.offset, LogEntry::Columns(layout, series));
     }
 

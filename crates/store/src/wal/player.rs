@@ -28,8 +28,9 @@ pub(crate) trait Replay {
     /// The numbers of series up to this one were given out, though their definitions may be lost:
     /// rows may lie under them, so no other series may get one.
     fn given_out(&mut self, _highest: SeriesRef) {}
-    /// A layout got these columns, behind those it had.
-    fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]);
+    /// A layout got these columns, of which the first is its column number `first`. They may have
+    /// been told before.
+    fn columns(&mut self, layout: LayoutRef, first: u32, series: &[SeriesRef]);
     /// No more rows come for a layout.
     fn drop_layout(&mut self, layout: LayoutRef);
     /// A row.
@@ -186,11 +187,12 @@ impl Player {
         }
         let state = self.layouts.get_mut(&layout)?;
         // Those that are known already are left out; a hole before them cannot be filled.
-        let known = state.columns.checked_sub(start)?;
+        let first = state.columns;
+        let known = first.checked_sub(start)?;
         let fresh = self.series.get(known as usize..).unwrap_or_default();
         state.columns = state.columns.checked_add(u32::try_from(fresh.len()).ok()?)?;
         if let Some(replay) = replay.filter(|_| !fresh.is_empty()) {
-            replay.columns(layout, fresh);
+            replay.columns(layout, first, fresh);
         }
         Some(())
     }

@@ -52,7 +52,7 @@ impl Replay for Told {
         self.layouts.entry(layout.0).or_default().0 = source.0;
     }
 
-    fn columns(&mut self, layout: LayoutRef, series: &[SeriesRef]) {
+    fn columns(&mut self, layout: LayoutRef, _: u32, series: &[SeriesRef]) {
         let columns = &mut self.layouts.get_mut(&layout.0).unwrap().1;
         columns.extend(series.iter().map(|series| series.get()));
     }
