@@ -167,11 +167,6 @@ impl Layout {
         self.state.lock().in_memory = true;
     }
 
-    /// Whether no row will come any more.
-    pub(crate) fn is_dropped(&self) -> bool {
-        self.state.lock().dropped
-    }
-
     /// Whether there is a row at `at`.
     pub(crate) fn has_row(&self, at: Timestamp) -> bool {
         let state = self.state.lock();
