@@ -33,6 +33,7 @@ mod store;
 #[cfg(any(test, feature = "sim"))]
 pub mod testing;
 mod tombstones;
+mod twin;
 mod upkeep;
 mod view;
 mod wal;

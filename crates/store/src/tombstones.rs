@@ -2,29 +2,29 @@
 //!
 //! A deletion hides samples from readers at once; merging, sealing and
 //! [`crate::Store::clean_tombstones`] leave them out of what they write. All tombstones stand in
-//! one small file, and that file stands on disk twice, as the cursors do. `FORMAT.md` has the
+//! one small file, and that file stands on disk twice (see [`crate::twin`]). `FORMAT.md` has the
 //! bytes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use narthex_model::{ABSENT, TimeRange, Timestamp};
 
 use crate::fs::Fs;
+use crate::twin::{self, Entries, Kind, Twin};
 use crate::{Error, SeriesRef};
-
-/// The two files.
-pub(crate) const FILES: [&str; 2] = ["tombstones.0", "tombstones.1"];
-
-const MAGIC: &[u8; 8] = b"narthexT";
-const VERSION: u32 = 1;
 
 /// Most stretches of time that may be deleted at once, over all series.
 const RANGES_MAX: usize = 1 << 20;
 
 /// Bytes of an entry: series, start, end.
 const ENTRY_BYTES: usize = 20;
+
+static KIND: Kind = Kind {
+    files: ["tombstones.0", "tombstones.1"],
+    magic: b"narthexT",
+    bytes_max: 32 + RANGES_MAX * ENTRY_BYTES,
+};
 
 /// The times at which samples are deleted, by series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,86 +105,46 @@ impl Tombstones {
 
 /// The files of the tombstones.
 #[derive(Debug)]
-pub(crate) struct TombstoneFile {
-    fs: Arc<dyn Fs>,
-    generation: u64,
-    /// Which of the files the next save writes: never the one that is needed if it fails.
-    next: usize,
-}
+pub(crate) struct TombstoneFile(Twin);
 
 impl TombstoneFile {
-    /// Reads the tombstones. A damaged file is passed over with a warning when the other one is
-    /// whole; when neither is, what was deleted is seen again, and that is reported.
+    /// Reads the tombstones. When no file of them is whole, what was deleted is seen again, and
+    /// that is reported.
     pub(crate) fn open(fs: Arc<dyn Fs>) -> (Self, Tombstones) {
-        let mut newest: Option<(u64, Tombstones)> = None;
-        let mut next = 0;
-        for (index, path) in FILES.iter().enumerate() {
-            let read = match fs.read(path) {
-                Ok(bytes) => decode(&bytes),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    tracing::warn!(file = path, %error, "tombstones cannot be read");
-                    continue;
-                }
-            };
-            let Some(found) = read else {
-                tracing::warn!(file = path, "damaged tombstones are passed over");
-                continue;
-            };
-            if newest.as_ref().is_none_or(|(generation, _)| *generation < found.0) {
-                newest = Some(found);
-                next = index ^ 1;
-            }
-        }
-        let (generation, tombstones) = newest.unwrap_or_default();
-        (Self { fs, generation, next }, tombstones)
+        let (files, tombstones) = Twin::open(fs, &KIND, decode);
+        (Self(files), tombstones.unwrap_or_default())
     }
 
-    /// Saves durably what is deleted. After an error the files say what they said before.
+    /// Saves durably what is deleted, in both files, so that what is damaged in one of them does
+    /// not bring a deleted sample back. After an error the files say what they said before.
     pub(crate) fn save(&mut self, tombstones: &Tombstones) -> Result<(), Error> {
-        let Some(path) = FILES.get(self.next) else { return Ok(()) };
-        let generation = self.generation + 1;
-        let bytes = encode(generation, tombstones);
-        write(&*self.fs, path, &bytes)
-            .and_then(|()| self.fs.sync_dir(""))
-            .map_err(|source| Error::io("write", path, source))?;
-        self.generation = generation;
-        self.next ^= 1;
+        let entries = encode(tombstones);
+        self.0.save(&entries)?;
+        if let Err(error) = self.0.save(&entries) {
+            tracing::warn!(%error, "what is deleted stands in one file only");
+        }
         Ok(())
     }
 }
 
 /// Writes tombstones into the folder `dir`, for a copy of the data directory.
 pub(crate) fn write_copy(fs: &dyn Fs, dir: &str, tombstones: &Tombstones) -> Result<(), Error> {
-    let path = FILES.map(|name| format!("{dir}/{name}"));
-    let bytes = encode(1, tombstones);
-    path.iter().try_for_each(|path| {
-        write(fs, path, &bytes).map_err(|source| Error::io("write", path, source))
+    let bytes = KIND.encode(1, &encode(tombstones));
+    KIND.files.map(|name| format!("{dir}/{name}")).iter().try_for_each(|path| {
+        twin::write(fs, path, &bytes).map_err(|source| Error::io("write", path, source))
     })
 }
 
-fn write(fs: &dyn Fs, path: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs.create(path)?;
-    file.write(bytes)?;
-    file.sync()
-}
-
-fn encode(generation: u64, tombstones: &Tombstones) -> Vec<u8> {
-    let mut out = Vec::with_capacity(32 + tombstones.ranges * ENTRY_BYTES);
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(&u32::try_from(tombstones.ranges).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&generation.to_le_bytes());
+fn encode(tombstones: &Tombstones) -> Entries {
+    let mut bytes = Vec::with_capacity(tombstones.ranges * ENTRY_BYTES);
     for (series, ranges) in &tombstones.by_series {
         for range in ranges {
-            out.extend_from_slice(&series.to_le_bytes());
-            out.extend_from_slice(&range.start.0.to_le_bytes());
-            out.extend_from_slice(&range.end.0.to_le_bytes());
+            bytes.extend_from_slice(&series.to_le_bytes());
+            bytes.extend_from_slice(&range.start.0.to_le_bytes());
+            bytes.extend_from_slice(&range.end.0.to_le_bytes());
         }
     }
-    let checksum = crc32c::crc32c(&out);
-    out.extend_from_slice(&checksum.to_le_bytes());
-    out
+    Entries { count: tombstones.ranges, bytes }
 }
 
 /// Reads a file of tombstones: its generation, and what is deleted of which series. `None` when it
@@ -197,19 +157,9 @@ pub fn inspect_tombstones(bytes: &[u8]) -> Option<(u64, Vec<(SeriesRef, TimeRang
 
 /// Reads a file of tombstones and its generation. Made for any bytes.
 fn decode(bytes: &[u8]) -> Option<(u64, Tombstones)> {
-    let (bytes, checksum) = bytes.split_last_chunk::<4>()?;
-    if crc32c::crc32c(bytes) != u32::from_le_bytes(*checksum) {
-        return None;
-    }
-    let (magic, bytes) = bytes.split_first_chunk::<8>()?;
-    let (version, bytes) = bytes.split_first_chunk::<4>()?;
-    if magic != MAGIC || u32::from_le_bytes(*version) != VERSION {
-        return None;
-    }
-    let (count, bytes) = bytes.split_first_chunk::<4>()?;
-    let (generation, mut rest) = bytes.split_first_chunk::<8>()?;
+    let (generation, count, mut rest) = KIND.decode(bytes)?;
     let mut tombstones = Tombstones::default();
-    for _ in 0..u32::from_le_bytes(*count) {
+    for _ in 0..count {
         let (series, bytes) = rest.split_first_chunk::<4>()?;
         let (start, bytes) = bytes.split_first_chunk::<8>()?;
         let (end, bytes) = bytes.split_first_chunk::<8>()?;
@@ -219,7 +169,7 @@ fn decode(bytes: &[u8]) -> Option<(u64, Tombstones)> {
         tombstones.add(series, range).ok().filter(|()| range.start <= range.end)?;
         rest = bytes;
     }
-    rest.is_empty().then(|| (u64::from_le_bytes(*generation), tombstones))
+    rest.is_empty().then_some((generation, tombstones))
 }
 
 #[cfg(test)]
@@ -278,19 +228,17 @@ mod tests {
     }
 
     #[test]
-    fn any_flipped_byte_leaves_the_other_file() {
+    fn any_flipped_byte_brings_nothing_back() {
         let fs = SimFs::new(1);
         let (mut file, mut all) = TombstoneFile::open(Arc::new(fs.clone()));
-        all.add(series(1), range(1, 2)).unwrap();
-        file.save(&all).unwrap();
-        let first = all.clone();
-        all.add(series(2), range(1, 2)).unwrap();
-        file.save(&all).unwrap();
-        for path in FILES {
+        for number in 1..3 {
+            all.add(series(number), range(1, 2)).unwrap();
+            file.save(&all).unwrap();
+        }
+        for path in KIND.files {
             for offset in 0..fs.file_len(path).unwrap() {
                 fs.flip(path, offset, 0x10);
-                let (_, found) = TombstoneFile::open(Arc::new(fs.clone()));
-                assert!(found == first || found == all);
+                assert_eq!(TombstoneFile::open(Arc::new(fs.clone())).1, all);
                 fs.flip(path, offset, 0x10);
             }
         }
@@ -298,13 +246,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_not(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            decode(&bytes);
-            let mut summed = bytes;
-            summed.splice(0..0, MAGIC.iter().copied().chain(1u32.to_le_bytes()));
-            let sum = crc32c::crc32c(&summed);
-            summed.extend(sum.to_le_bytes());
-            decode(&summed);
+        fn any_bytes_decode_or_not(count in 0..5usize, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            decode(&KIND.encode(1, &Entries { count, bytes }));
         }
     }
 }
