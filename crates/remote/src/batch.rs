@@ -6,6 +6,7 @@ use narthex_model::{TimeRange, Timestamp};
 use narthex_store::{LayoutRef, RowSeq};
 
 use crate::encode::{VARINT_BYTES_MAX, put_varint, take_varint};
+use crate::layout::Mask;
 
 /// Largest request before compression: receivers refuse more than 32 MiB.
 pub(crate) const RAW_BYTES_MAX: usize = 8 << 20;
@@ -51,7 +52,7 @@ pub(crate) struct Origin {
     /// The column that the lowest bit of `mask` stands for.
     pub(crate) start: usize,
     /// The columns that are in.
-    pub(crate) mask: u64,
+    pub(crate) mask: Mask,
 }
 
 /// Some of a batch: neighbouring parts, or some series of one part.

@@ -282,20 +282,16 @@ impl Known {
     fn note(&mut self, row: &RowBuf) {
         if std::mem::take(&mut self.stale) {
             for segment in &mut self.outline.segments {
-                segment.note(&row.values, None);
+                segment.note_all(&row.values);
             }
             return;
         }
         let mut changed = row.changed.as_slice();
-        if !changed.is_sorted() {
-            return self.note_by_column(row);
-        }
         for segment in &mut self.outline.segments {
-            let end = segment.end();
-            let mine = changed.partition_point(|column| column.index() < end);
-            let (of_segment, rest) = changed.split_at_checked(mine).unwrap_or((changed, &[]));
-            segment.note(&row.values, Some(of_segment));
-            changed = rest;
+            changed = segment.note(&row.values, changed);
+        }
+        if !changed.is_empty() {
+            self.note_by_column(row);
         }
     }
 
@@ -303,13 +299,10 @@ impl Known {
     #[cold]
     fn note_by_column(&mut self, row: &RowBuf) {
         let segments = &mut self.outline.segments;
-        for segment in &mut *segments {
-            segment.note(&row.values, Some(&[]));
-        }
         for column in &row.changed {
             let place = segments.partition_point(|segment| segment.end() <= column.index());
             if let Some(segment) = segments.get_mut(place) {
-                segment.note(&row.values, Some(std::slice::from_ref(column)));
+                segment.note(&row.values, std::slice::from_ref(column));
             }
         }
     }

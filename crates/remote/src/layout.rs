@@ -10,8 +10,13 @@ use crate::metadata::Families;
 use crate::symbols::Symbols;
 use crate::template::{Template, TemplateMaker};
 
-/// Most columns of a segment: one bit each in a mask.
-pub(crate) const SEGMENT_COLUMNS_MAX: usize = 64;
+/// One bit for each column of a segment.
+pub(crate) type Mask = u128;
+
+/// Most columns of a segment. The first series of a segment has no labels before it to be copied
+/// from, so wide ones are shorter on the wire; but one column that comes or goes costs the whole
+/// segment its template.
+pub(crate) const SEGMENT_COLUMNS_MAX: usize = Mask::BITS as usize;
 
 /// A segment takes no further column once its labels take this many bytes.
 const SEGMENT_LABEL_BYTES: usize = 256 << 10;
@@ -70,29 +75,29 @@ pub(crate) struct Outline {
     columns: usize,
 }
 
-/// Up to 64 neighbouring columns.
+/// Up to [`SEGMENT_COLUMNS_MAX`] neighbouring columns.
 #[derive(Debug, Default)]
 pub(crate) struct Segment {
     start: usize,
     len: usize,
     /// The columns that are sent.
-    kept: u64,
+    kept: Mask,
     /// The columns whose series the store does not know any more.
-    unknown: u64,
+    unknown: Mask,
     /// The columns that are parts of histograms.
-    parts: u64,
+    parts: Mask,
     /// The columns that are sent in a request of their own, for the receiver refused them.
-    suspects: u64,
+    suspects: Mask,
     /// The label blocks of the kept columns; given up for the template, and made again.
     blocks: Option<Blocks>,
     /// With the values of the last row that was noted.
     template: Option<Template>,
     /// The columns that had a sample in that row.
-    present: u64,
+    present: Mask,
     /// Whether a row was noted at all.
     noted: bool,
     /// The columns sent at the last row, and at how many rows before.
-    mask: u64,
+    mask: Mask,
     steady: u32,
     /// How many steady rows the next template takes: more after each that was in vain.
     steady_needed: u32,
@@ -119,9 +124,9 @@ enum Known<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Share {
     /// The columns to send.
-    pub(crate) mask: u64,
+    pub(crate) mask: Mask,
     /// The columns to send apart.
-    pub(crate) apart: u64,
+    pub(crate) apart: Mask,
     /// Samples that relabelling drops.
     pub(crate) dropped: u32,
     /// Samples of series that the store does not know any more.
@@ -258,7 +263,7 @@ impl Segment {
     }
 
     fn known(&self, column: usize) -> Known<'_> {
-        let bit = u32::try_from(column).ok().and_then(|column| 1u64.checked_shl(column));
+        let bit = u32::try_from(column).ok().and_then(|column| Mask::checked_shl(1, column));
         let bit = bit.filter(|bit| column < self.len && self.unknown & bit == 0).unwrap_or(0);
         if bit != 0 && self.kept & bit == 0 {
             return Known::Dropped;
@@ -280,7 +285,7 @@ impl Segment {
     /// Has `column` of the layout sent in a request of its own from now on, or not any more.
     pub(crate) fn suspect(&mut self, column: usize, yes: bool) {
         let bit = column.checked_sub(self.start).filter(|&bit| bit < self.len);
-        let bit = bit.map_or(0, |bit| 1u64 << bit);
+        let bit = bit.map_or(0, |bit| 1 << bit);
         self.suspects = if yes { self.suspects | bit } else { self.suspects & !bit };
     }
 
@@ -289,45 +294,62 @@ impl Segment {
         self.start + self.len
     }
 
-    /// Takes in the values of a row: of the columns `changed`, or of all when it is `None`. Every
-    /// row of the layout must come here, or the next one must come with all columns.
-    pub(crate) fn note(&mut self, values: &[f64], changed: Option<&[Column]>) {
-        let Some(changed) = changed.filter(|_| self.noted) else {
-            return self.note_all(values);
-        };
+    /// Takes in the values of a row: of the `changed` columns up to the first that is not of this
+    /// segment, or of all columns when no row was noted yet; returns the rest of `changed`. Every
+    /// row of the layout must come here, or the next one must go to [`Segment::note_all`].
+    pub(crate) fn note<'a>(&mut self, values: &[f64], changed: &'a [Column]) -> &'a [Column] {
+        if !self.noted {
+            self.note_all(values);
+        }
         // A row that is read again may be from before the last columns came.
         let width = values.len().saturating_sub(self.start);
         if width < self.len {
-            self.present &= (1 << width) - 1;
+            self.lose(!((1 << width) - 1));
         }
         let values = values.get(self.start..self.end().min(values.len())).unwrap_or_default();
-        let (start, mut present) = (self.start, self.present);
-        let mut template = self.template.as_mut();
-        for column in changed {
-            let column = column.index().wrapping_sub(start);
-            // Columns of other segments are none of these.
-            let Some(&value) = values.get(column) else { continue };
-            let bit = 1u64 << column;
+        let mut rest = changed;
+        while let Some((column, after)) = rest.split_first() {
+            let column = column.index().wrapping_sub(self.start);
+            let Some(&value) = values.get(column) else { break };
+            rest = after;
             if is_absent(value) {
-                present &= !bit;
-                continue;
-            }
-            present |= bit;
-            if let Some(template) = &mut template {
-                template.set(column, value);
+                self.lose(1 << column);
+            } else if !self.template.as_mut().is_some_and(|it| it.set(column, value)) {
+                // ORDER: a column that the template has a hole for is present already.
+                self.present |= 1 << column;
             }
         }
-        self.present = present;
+        rest
     }
 
-    fn note_all(&mut self, values: &[f64]) {
+    /// Columns have no sample any more.
+    fn lose(&mut self, columns: Mask) {
+        if self.present & columns != 0 {
+            self.present &= !columns;
+            self.lose_template();
+        }
+    }
+
+    /// The template is not for the columns that are to be sent now.
+    fn lose_template(&mut self) {
+        if self.template.take().is_some() {
+            self.steady_needed = (self.steady_needed * 2).min(STEADY_ROWS_MAX);
+        }
+    }
+
+    /// Takes in all values of a row.
+    pub(crate) fn note_all(&mut self, values: &[f64]) {
+        let before = self.present;
         (self.present, self.noted) = (0, true);
         let values = values.get(self.start..self.end().min(values.len())).unwrap_or_default();
         for (column, &value) in values.iter().enumerate() {
-            self.present |= u64::from(!is_absent(value)) << column;
+            self.present |= Mask::from(!is_absent(value)) << column;
             if let Some(template) = &mut self.template {
                 template.set(column, value);
             }
+        }
+        if before & !self.present != 0 {
+            self.lose_template();
         }
     }
 
@@ -351,7 +373,7 @@ impl Segment {
     pub(crate) fn put(
         &mut self,
         row: &Passing<'_>,
-        mask: u64,
+        mask: Mask,
         source: &mut Source<'_>,
         encoder: &mut Encoder,
         (out, symbols): (&mut Vec<u8>, &mut Vec<u8>),
@@ -366,9 +388,7 @@ impl Segment {
         } else {
             self.mask = mask;
             self.steady = 0;
-            if self.template.take().is_some() {
-                self.steady_needed = (self.steady_needed * 2).min(STEADY_ROWS_MAX);
-            }
+            self.lose_template();
         }
         self.template.take_if(|template| !template.fits(&row.at));
         if self.template.is_none() {
@@ -399,7 +419,7 @@ impl Segment {
     pub(crate) fn put_once(
         &mut self,
         row: &Passing<'_>,
-        mask: u64,
+        mask: Mask,
         source: &mut Source<'_>,
         encoder: &mut Encoder,
         (out, symbols): (&mut Vec<u8>, &mut Vec<u8>),
@@ -415,10 +435,10 @@ impl Segment {
     fn write_raw(
         &mut self,
         row: &Passing<'_>,
-        mask: u64,
+        mask: Mask,
         source: &mut Source<'_>,
         encoder: &mut Encoder,
-    ) -> u64 {
+    ) -> Mask {
         self.want_blocks(row, source, encoder);
         // A series may have been forgotten since `mask` was made.
         let mask = mask & self.kept;
@@ -439,7 +459,7 @@ impl Segment {
     fn put_messages(
         &mut self,
         row: &Passing<'_>,
-        mask: u64,
+        mask: Mask,
         source: &mut Source<'_>,
         encoder: &mut Encoder,
         (out, texts): (&mut Vec<u8>, &mut Vec<u8>),
@@ -532,7 +552,7 @@ impl Encoder {
 }
 
 /// The columns in `mask`, rising.
-fn columns(mut mask: u64) -> impl Iterator<Item = usize> {
+fn columns(mut mask: Mask) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         if mask == 0 {
             return None;

@@ -10,6 +10,7 @@
 //! so segments may stand one after another in any order behind one length.
 
 use crate::encode::TimeBytes;
+use crate::layout::Mask;
 
 /// Farthest distance of a copy with a two-byte offset.
 const DISTANCE_MAX: usize = 65_535;
@@ -80,21 +81,21 @@ impl Template {
     }
 
     /// Says which columns the values belong to: one bit each of `mask`, in order.
-    pub(crate) fn spread(&mut self, mask: u64) {
+    pub(crate) fn spread(&mut self, mask: Mask) {
         let mut holes = std::mem::take(&mut self.holes).into_iter();
-        let columns = (u64::BITS - mask.leading_zeros()) as usize;
+        let columns = (Mask::BITS - mask.leading_zeros()) as usize;
         let of = |column: usize| if mask >> column & 1 == 1 { holes.next() } else { None };
         self.holes = (0..columns).map(of).map(|hole| hole.unwrap_or(NO_HOLE)).collect();
     }
 
-    /// Puts the value of `column` in; nothing happens when the segment does not have it.
+    /// Puts the value of `column` in; `false` when the segment does not have it.
     #[inline]
-    pub(crate) fn set(&mut self, column: usize, value: f64) {
-        let Some(&hole) = self.holes.get(column) else { return };
-        let hole = self.elements.get_mut(hole as usize..).and_then(<[u8]>::first_chunk_mut::<8>);
-        if let Some(hole) = hole {
-            *hole = value.to_le_bytes();
-        }
+    pub(crate) fn set(&mut self, column: usize, value: f64) -> bool {
+        let hole = self.holes.get(column).map_or(usize::MAX, |&hole| hole as usize);
+        let hole = self.elements.get_mut(hole..).and_then(<[u8]>::first_chunk_mut::<8>);
+        let Some(hole) = hole else { return false };
+        *hole = value.to_le_bytes();
+        true
     }
 
     /// Appends the segment with the values that were put in, and `at`, which must fit.

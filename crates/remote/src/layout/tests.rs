@@ -67,7 +67,7 @@ impl Sender<'_> {
         batch.clear();
         let row = Passing { layout: *layout, at: TimeBytes::new(Timestamp(at)), values };
         for segment in &mut outline.segments {
-            segment.note(values, None);
+            segment.note_all(values);
             let share = segment.share();
             if share.mask != 0 {
                 let (samples, raw_len) =

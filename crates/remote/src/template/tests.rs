@@ -63,7 +63,7 @@ fn patched_segments_concatenate_and_read_back() {
     let (first, offsets) = raw(&blocks, &at, &[0.0; 64]);
     let mut template = TemplateMaker::default().make(&first, &offsets, at.len());
     assert_eq!(template.values_len(), 64);
-    template.spread(u64::MAX);
+    template.spread(Mask::MAX);
     let (mut parts, mut want) = (Vec::new(), Vec::new());
     for row in 0..5u32 {
         let at = TimeBytes::new(Timestamp(1_795_000_000_000 + 15_000 * i64::from(row)));
