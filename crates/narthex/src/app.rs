@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use narthex_model::regex::Pattern;
 use narthex_model::{Clock, Timestamp};
+use narthex_promql::memory::SharedMemory;
 use narthex_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -48,8 +49,8 @@ pub struct App {
     pub telemetry: Arc<Telemetry>,
     /// Where queries run.
     pub queries: QueryPool,
-    /// The most memory that one query may hold, in bytes.
-    pub query_bytes_max: usize,
+    /// The memory that all queries share.
+    pub query_memory: Arc<SharedMemory>,
     /// The configuration in force.
     pub config: ArcSwap<Settings>,
     /// Origins that browsers may call from.
@@ -103,7 +104,7 @@ impl App {
             ),
             started: clock.now(),
             read_limits: read_limits(&flags),
-            query_bytes_max: crate::memory::query_bytes_max(),
+            query_memory: Arc::new(SharedMemory::new(flags.query_memory_bytes)),
             config: ArcSwap::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
             parts: OnceLock::new(),

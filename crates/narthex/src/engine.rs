@@ -1,5 +1,6 @@
 //! Asks PromQL on the query pool, in the API's terms.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,7 +97,8 @@ fn options(app: &App, ask: &Ask, ticket: &Ticket) -> Options {
     Options {
         lookback: ask.lookback.unwrap_or(app.flags.lookback),
         max_samples: app.flags.query_samples_max,
-        memory_bytes_max: app.query_bytes_max,
+        memory_bytes_max: app.query_memory.max_bytes(),
+        memory: Some(Arc::clone(&app.query_memory)),
         timeout: ask.timeout.saturating_sub(ticket.waited),
         experimental: app.flags.has_feature("promql-experimental-functions"),
         default_step: app.config.load().config.global.evaluation_interval,
@@ -121,7 +123,8 @@ fn compute(
     computed.map_err(|e| in_query(&e))
 }
 
-fn in_query(error: &Error) -> ApiError {
+/// What went wrong with a query, in the API's terms.
+pub fn in_query(error: &Error) -> ApiError {
     let text = error.to_string();
     match error.kind() {
         ErrorKind::BadData => ApiError::parameter("query", text),
@@ -152,7 +155,8 @@ pub fn selector(text: &str) -> Result<Vec<Matcher>, String> {
 /// A text without the name of the parameter.
 pub fn selectors<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>, String> {
     let mut sets = Vec::new();
-    for text in texts {
+    let mut seen = HashSet::new();
+    for text in texts.filter(|text| seen.insert(*text)) {
         let matchers = selector(text).map_err(|reason| {
             // A query must not select everything either, and says so in other words.
             if reason.contains(NO_MATCHER) { EMPTY_SELECTOR.to_owned() } else { reason }

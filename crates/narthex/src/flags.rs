@@ -66,6 +66,8 @@ pub struct Flags {
     pub query_concurrency: usize,
     /// Most samples that one query may hold.
     pub query_samples_max: usize,
+    /// Most memory that all queries may hold together, in bytes.
+    pub query_memory_bytes: usize,
     /// How far back a selector looks for a sample.
     pub lookback: Duration,
     /// How long shutdown waits for remote write to flush.
@@ -234,6 +236,14 @@ impl Values {
             .map_err(|_| Outcome::Refused(format!("invalid value {text:?} for flag '--{name}'")))
     }
 
+    /// A size, which must not be nothing.
+    fn bytes(&self, name: &str) -> Result<usize, Outcome> {
+        let text = self.text(name);
+        let bytes = table::parse_bytes(text).ok().and_then(|bytes| usize::try_from(bytes).ok());
+        let refused = || Outcome::Refused(format!("invalid value {text:?} for flag '--{name}'"));
+        bytes.filter(|bytes| *bytes > 0).ok_or_else(refused)
+    }
+
     /// A number that may be written as a float: `5e7`.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
     fn number(&self, name: &str) -> Result<usize, Outcome> {
@@ -285,6 +295,7 @@ impl Values {
             query_timeout: self.duration("query.timeout"),
             query_concurrency,
             query_samples_max: self.count("query.max-samples")?,
+            query_memory_bytes: self.bytes("query.narthex.max-memory")?,
             lookback: self.duration("query.lookback-delta"),
             remote_flush_deadline: self.duration("storage.remote.flush-deadline"),
             read_samples_max: self.number("storage.remote.read-sample-limit")?,

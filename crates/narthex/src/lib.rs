@@ -18,7 +18,7 @@ pub mod engine;
 pub mod flags;
 pub mod inlet;
 pub mod logging;
-pub mod memory;
+pub mod look;
 pub mod query_pool;
 pub mod runtime;
 pub mod settings;

@@ -46,7 +46,8 @@ fn scrape_itself(port: u16, jobs: usize) -> String {
 fn post(port: u16, path: &str, fields: &[(&str, &str)]) -> Answer {
     let fields: Vec<_> = fields.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
     let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
-    ask(port, "POST", path, kind, fields.join("&").as_bytes()).unwrap()
+    let answer = ask(port, "POST", path, kind, fields.join("&").as_bytes());
+    answer.unwrap_or_else(|error| panic!("{path} {:.200}: {error}", fields.join("&")))
 }
 
 /// Patterns that blow up where a program takes them as they are.
@@ -95,17 +96,148 @@ fn bombs() -> Vec<String> {
     all
 }
 
+/// All series there are.
+const ALL: &str = "{__name__=~\".+\"}";
+
+/// `inner` within so many times `open` and `close`.
+fn nested(times: usize, open: &str, inner: &str, close: &str) -> String {
+    format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+}
+
+/// What makes many samples or labels out of few.
+fn growths() -> Vec<String> {
+    let double = format!(", \"job\", \"{}\", \"job\", \"(.*)\")", "$1".repeat(50));
+    let join = ", \"job\", \"xxxxxxxxxx\", \"job\", \"job\")";
+    let long = "a".repeat(30_000);
+    let all = ALL;
+    vec![
+        all.to_owned(),
+        format!("{all} @ start()"),
+        format!("{all} offset -5m"),
+        format!("last_over_time({all}[5m])"),
+        format!("sum_over_time({all}[11000s:1s])"),
+        format!("quantile_over_time(0.5, {all}[1h:1s])"),
+        format!("rate({all}[1h])"),
+        format!("sort({all})"),
+        format!("topk(1e9, {all})"),
+        format!("quantile by (__name__, le, handler) (0.5, {all})"),
+        format!("stddev without (job) ({all})"),
+        format!("count_values without () (\"v\", {all} * time())"),
+        "count_values(\"v\", vector(time() % 5500))".to_owned(),
+        format!("count_values(\"v\", (rate({all}[1h:1s]) + time()))"),
+        format!("histogram_quantile(0.5, {all})"),
+        format!("histogram_quantile(0.5, label_replace({all}, \"le\", \"1\", \"\", \"\"))"),
+        format!("histogram_fraction(0, 1, {all})"),
+        format!("histogram_avg({all}) or histogram_stddev({all}) or histogram_sum({all})"),
+        format!("label_replace({all}, \"x\", \"{}\", \"job\", \"(.*)\")", "$1".repeat(20_000)),
+        nested(12, "label_replace(", "up", &double),
+        nested(12, "label_replace(", all, &double),
+        nested(60, "label_join(", "up", join),
+        nested(60, "label_join(", all, join),
+        format!("{all} * on (job) group_left (instance) up"),
+        format!("{all} * on (job) group_left (x) label_replace(up, \"x\", \"{long}\", \"\", \"\")"),
+        format!("{all} * ignoring (__name__, le) group_left up"),
+        format!("up * on () group_right () {all}"),
+        format!("{all} and on () {all} unless on (job) {all}"),
+        format!("({all} + 1) / ({all} + 2) * ({all} - 1)"),
+        format!("absent_over_time({all}[1h:1s])"),
+        vec![all; 200].join(" or "),
+        vec![all; 60].join(" + on (__name__, instance, job, le, handler, slice, quantile) "),
+    ]
+}
+
+/// What is long, deep or out of bounds.
+fn monsters() -> Vec<String> {
+    let list = |count: usize, item: &dyn Fn(usize) -> String| {
+        (0..count).map(item).collect::<Vec<_>>().join(",")
+    };
+    let ats: Vec<_> = (0..500).map(|n| format!("count({ALL} @ {n})")).collect();
+    let seconds = "count_over_time(vector(1)[1h:1s])";
+    vec![
+        format!("up{{{}}}", list(2_000, &|n| format!("job!~\"a{n}.*b[{n}]+c?\""))),
+        ats.join(" + "),
+        nested(40, "max_over_time(", "up", "[1h:1m])"),
+        nested(100, "(", "up", ")[1h:1m]"),
+        nested(3, "max_over_time(", "vector(1)", "[1d:1s])"),
+        nested(6, "sum_over_time(", "vector(1)", "[1d:1m])"),
+        format!("min_over_time({seconds}[1h:1s])"),
+        "up[1h - 59m + 2 ^ 40 * 1s]".to_owned(),
+        format!("up[{}1s]", "1s * ".repeat(5_000)),
+        format!("up[{}1s]", "step() * ".repeat(5_000)),
+        format!("up offset ({}1s{})", "(".repeat(5_000), ")".repeat(5_000)),
+        format!("up offset {}1s", "-".repeat(60_000)),
+        "sum_over_time(up[9223372036854775807s])".to_owned(),
+        "up[1000y:1ms] offset 1000y".to_owned(),
+        "predict_linear(up[1h:1s], 1e308) ^ 1e308".to_owned(),
+        format!("absent({{{}}})", list(3_000, &|n| format!("l{n}=\"v\""))),
+        format!("sum by ({}) (up)", list(10_000, &|n| format!("l{n}"))),
+        nested(100, "sum(", ALL, ")"),
+        nested(100, "-", ALL, ""),
+        format!("sum by (job) ({})", vec!["up"; 3_000].join(" + ")),
+        nested(60_000, "", "\"x\"", "\""),
+        "1e".repeat(30_000),
+        format!("0x{}", "f".repeat(60_000)),
+        format!("up # {}", "c".repeat(60_000)),
+        nested(60, "scalar(vector(", "up", "))"),
+    ]
+}
+
+/// Asks `path` and checks what any bomb must keep to.
+fn ask_bomb(process: &mut Process, port: u16, path: &str, fields: &[(&str, &str)]) -> Answer {
+    let shown: String = fields.first().map_or("", |field| field.1).chars().take(80).collect();
+    let began = Instant::now();
+    let answer = post(port, path, fields);
+    let took = began.elapsed();
+    let of = |answer: &Answer| format!("{} {:.200}", answer.status, answer.text());
+    assert!(process.ended().is_none(), "{path} {shown}: the program has ended");
+    let memory = process.usage().unwrap().rss_peak_bytes;
+    assert!(took < ANSWER_TIME_MAX, "{path} {shown}: {took:?}, {}", of(&answer));
+    let in_time = answer.status == 503 && answer.text().contains("\"timeout\"");
+    assert!(answer.status < 500 || in_time, "{path} {shown}: {}", of(&answer));
+    assert!(memory < MEMORY_BYTES_MAX, "{path} {shown}: {memory} bytes");
+    answer
+}
+
+#[test]
+fn what_grows_while_it_is_computed_is_refused_or_answered_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut process, port) = start(dir.path(), |port| scrape_itself(port, 3));
+    assert!(wait_until(PATIENCE, || scrapes(port, 10).len() == 3));
+    for query in growths().into_iter().chain(monsters()) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let (start, end) = ((now - 5_500).to_string(), (now + 5_499).to_string());
+        // What only takes time is stopped in time.
+        let at = [("query", query.as_str()), ("timeout", "800ms")];
+        let range = [&at[..], &[("start", &start), ("end", &end), ("step", "1")]].concat();
+        for (path, fields) in [
+            ("/api/v1/query", &at[..]),
+            ("/api/v1/query_range", &range),
+            ("/api/v1/parse_query", &at),
+            ("/api/v1/format_query", &at),
+        ] {
+            ask_bomb(&mut process, port, path, fields);
+        }
+    }
+    let selectors: Vec<_> = (0..9_990).map(|n| format!("{{__name__!=\"a{n}\"}}")).collect();
+    let many: Vec<_> = selectors.iter().map(|text| ("match[]", text.as_str())).collect();
+    let same = vec![("match[]", "{__name__=~\".+\"}"); 9_990];
+    for fields in [&many[..], &same] {
+        for path in ["/api/v1/series", "/api/v1/labels"] {
+            ask_bomb(&mut process, port, path, fields);
+        }
+    }
+    assert_eq!(get(port, "/api/v1/query?query=up").unwrap().status, 200);
+}
+
 #[test]
 fn each_bomb_is_refused_or_answered_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let (mut process, port) = start(dir.path(), |port| scrape_itself(port, 1));
     let end = "1000000000";
     for bomb in bombs() {
-        let shown: String = bomb.chars().take(60).collect();
         let instant = [("query", bomb.as_str())];
         let range = [("query", bomb.as_str()), ("start", "0"), ("end", end), ("step", "1000")];
         let wide = [("query", bomb.as_str()), ("start", "0"), ("end", "10999"), ("step", "1")];
-        let of = |answer: &Answer| format!("{} {:.200}", answer.status, answer.text());
         for (path, fields) in [
             ("/api/v1/query", &instant[..]),
             ("/api/v1/query_range", &range),
@@ -114,14 +246,7 @@ fn each_bomb_is_refused_or_answered_at_once() {
             ("/api/v1/parse_query", &instant),
             ("/api/v1/format_query", &instant),
         ] {
-            let began = Instant::now();
-            let answer = post(port, path, fields);
-            let took = began.elapsed();
-            assert!(process.ended().is_none(), "{shown}: the program has ended");
-            assert!(took < ANSWER_TIME_MAX, "{path} {shown}: {took:?}, {}", of(&answer));
-            assert!(answer.status < 500, "{path} {shown}: {}", of(&answer));
-            let memory = process.usage().unwrap().rss_peak_bytes;
-            assert!(memory < MEMORY_BYTES_MAX, "{path} {shown}: {memory} bytes");
+            ask_bomb(&mut process, port, path, fields);
         }
     }
     // Prometheus' own limit of steps.

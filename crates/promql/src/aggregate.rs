@@ -6,6 +6,7 @@ use narthex_model::number::{GoFloat, PlainFloat};
 use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_absent};
 
 use crate::Error;
+use crate::budget::Budget;
 use crate::column::{Column, Slots, is_metadata, join_same};
 use crate::eval::Evaluator;
 use crate::native::Natives;
@@ -52,15 +53,35 @@ impl Evaluator<'_> {
         }
         let columns = self.vector(&aggregate.inner, steps)?;
         let out = match aggregate.op {
-            AggregateOp::CountValues => count_values(aggregate, &columns, &self.natives)?,
+            AggregateOp::CountValues => {
+                count_values(aggregate, &columns, &self.natives, &mut self.budget)?
+            }
             AggregateOp::Quantile => {
                 self.warn_quantile(&params, param_span);
                 let groups = groups(aggregate, &columns);
-                groups.iter().filter_map(|g| quantiles(g, &columns, &params, steps)).collect()
+                self.group_quantiles(&groups, &columns, &params, steps)?
             }
             _ => self.rank(aggregate, &columns, &params, param_span, steps)?,
         };
         self.keep(&out, held)?;
+        Ok(out)
+    }
+
+    pub(crate) fn group_quantiles(
+        &mut self,
+        groups: &[Group],
+        columns: &[Column],
+        params: &[f64],
+        steps: Steps,
+    ) -> Result<Vec<Column>, Error> {
+        let bytes = groups.len().saturating_mul(steps.count).saturating_mul(size_of::<f64>());
+        self.budget.hold_bytes(bytes)?;
+        let mut out = Vec::new();
+        for group in groups {
+            self.budget.check()?;
+            out.extend(quantiles(group, columns, params, steps));
+        }
+        self.budget.release_bytes(bytes);
         Ok(out)
     }
 
@@ -167,6 +188,7 @@ fn count_values(
     aggregate: &Aggregate,
     columns: &[Column],
     natives: &Natives,
+    budget: &mut Budget<'_>,
 ) -> Result<Vec<Column>, Error> {
     let Some(Expr::String(label)) = aggregate.param.as_ref().map(|param| &param.bare().expr) else {
         return Ok(Vec::new());
@@ -177,6 +199,7 @@ fn count_values(
     }
     let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
     let mut out: Vec<Column> = Vec::new();
+    let mut held = 0;
     for column in columns {
         let mut builder = LabelsBuilder::from_labels(&column.labels);
         let mut last: Option<(u64, usize)> = None;
@@ -193,6 +216,8 @@ fn count_values(
                     let next = out.len();
                     let place = *places.entry(labels.clone()).or_insert(next);
                     if place == next {
+                        budget.tick()?;
+                        budget.hold_bytes(size_of::<Column>() + 2 * labels.heap_bytes())?;
                         out.push(Column { labels, drop_name: false, first: 0, values: Vec::new() });
                     }
                     place
@@ -200,15 +225,19 @@ fn count_values(
             };
             last = Some((value.to_bits(), place));
             if let Some(counts) = out.get_mut(place) {
-                count(counts, step);
+                let bytes = count(counts, step) * size_of::<f64>();
+                held += bytes;
+                budget.hold_bytes(bytes)?;
             }
         }
     }
+    budget.release_bytes(held);
     join_same(out, false)
 }
 
-/// Adds one to a column's value at `step`.
-fn count(column: &mut Column, step: usize) {
+/// Adds one to a column's value at `step`; tells how many slots the column got for it.
+fn count(column: &mut Column, step: usize) -> usize {
+    let slots = column.values.len();
     if column.values.is_empty() {
         column.first = step;
     }
@@ -224,4 +253,5 @@ fn count(column: &mut Column, step: usize) {
     if let Some(slot) = column.values.get_mut(index) {
         *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
     }
+    column.values.len() - slots
 }

@@ -1,8 +1,10 @@
 //! What a query may use: samples, bytes, time.
 
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::memory::{Part, Purse, Share};
 use crate::options::Options;
 use crate::{Error, Stats};
 
@@ -23,6 +25,7 @@ pub(crate) struct Budget<'a> {
     ticks: u32,
     held: usize,
     bytes: usize,
+    purse: Rc<Purse>,
     work: usize,
     pub(crate) stats: Stats,
 }
@@ -30,7 +33,19 @@ pub(crate) struct Budget<'a> {
 impl<'a> Budget<'a> {
     pub(crate) fn new(options: &'a Options) -> Self {
         let deadline = options.clock.as_ref().map(|clock| clock.monotonic() + options.timeout);
-        Self { options, deadline, ticks: 0, held: 0, bytes: 0, work: 0, stats: Stats::default() }
+        let purse = Rc::new(Purse::new(Share::new(options.memory.clone())));
+        let stats = Stats::default();
+        Self { options, deadline, ticks: 0, held: 0, bytes: 0, purse, work: 0, stats }
+    }
+
+    /// Ends the query, whose answer takes `bytes`; they stay taken as long as the share lives.
+    pub(crate) fn end(self, bytes: usize) -> (Stats, Share) {
+        (self.stats, self.purse.end(bytes))
+    }
+
+    /// What pays for everything that the query holds.
+    pub(crate) fn purse(&self) -> &Rc<Purse> {
+        &self.purse
     }
 
     /// Says that `samples` more are held.
@@ -55,7 +70,8 @@ impl<'a> Budget<'a> {
         if self.bytes > self.options.memory_bytes_max {
             return Err(Error::TooMuchMemory { max_bytes: self.options.memory_bytes_max });
         }
-        Ok(())
+        let (options, deadline) = (self.options, self.deadline);
+        self.purse.hold(Part::Numbers, self.bytes, || check(options, deadline))
     }
 
     /// Says that `bytes` are no longer held.
@@ -65,7 +81,7 @@ impl<'a> Budget<'a> {
 
     /// How many bytes may still be held.
     pub(crate) fn bytes_left(&self) -> usize {
-        self.options.memory_bytes_max.saturating_sub(self.bytes)
+        self.options.memory_bytes_max.min(self.purse.room()).saturating_sub(self.bytes)
     }
 
     /// How many samples are held.
@@ -91,14 +107,18 @@ impl<'a> Budget<'a> {
 
     /// Stops the query when its time is over or it was canceled.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.options.canceled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
-            return Err(Error::Canceled);
+        check(self.options, self.deadline)
+    }
+}
+
+fn check(options: &Options, deadline: Option<Duration>) -> Result<(), Error> {
+    if options.canceled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+        return Err(Error::Canceled);
+    }
+    match (&options.clock, deadline) {
+        (Some(clock), Some(deadline)) if clock.monotonic() > deadline => {
+            Err(Error::Timeout(options.timeout))
         }
-        match (&self.options.clock, self.deadline) {
-            (Some(clock), Some(deadline)) if clock.monotonic() > deadline => {
-                Err(Error::Timeout(self.options.timeout))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }

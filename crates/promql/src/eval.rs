@@ -1,6 +1,7 @@
 //! Walks the tree.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_model::{ABSENT, Labels, Sample, Timestamp, is_absent};
@@ -81,6 +82,8 @@ pub fn range(
         }
         Flow::String(_) => Vec::new(),
     };
+    // The times stand beside the values from now on.
+    evaluator.budget.hold_bytes(columns.iter().map(|c| size_of_val(&*c.values)).sum())?;
     let natives = &evaluator.natives;
     let mut matrix: Vec<_> = columns.into_iter().map(|c| series_of(c, steps, natives)).collect();
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -146,13 +149,15 @@ impl<'a> Evaluator<'a> {
             return Err(error.clone());
         }
         let notes = Annotations::new(&plan.text);
+        let budget = Budget::new(options);
+        let natives = Rc::new(Natives::new(options, budget.purse()));
         Ok(Self {
             snapshot,
             options,
             times,
             notes,
-            budget: Budget::new(options),
-            natives: Rc::new(Natives::new(options)),
+            budget,
+            natives,
             starts: Vec::new(),
             hints: Hints::default(),
             place: Span::default(),
@@ -168,7 +173,8 @@ impl<'a> Evaluator<'a> {
             }
         }
         let (warnings, infos) = self.notes.into_parts();
-        Output { value, warnings, infos, stats: self.budget.stats }
+        let (stats, share) = self.budget.end(value.heap_bytes());
+        Output { value, warnings, infos, stats, share: Arc::new(share) }
     }
 
     /// Marks the name of `column` for removal, or removes it at once.

@@ -18,6 +18,7 @@ mod column;
 mod error;
 mod eval;
 mod functions;
+pub mod memory;
 mod native;
 mod numeric;
 pub mod options;

@@ -6,7 +6,9 @@
 //! without histograms pays nothing; what looks at values asks [`Natives::any`] first.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use narthex_model::histogram::Hint;
 use narthex_model::{ABSENT, Histogram, Labels, STALE, Sample, TimeRange, Timestamp};
@@ -15,6 +17,7 @@ use narthex_store::{Histograms, Samples, Series};
 use crate::column::{Column, Slots};
 use crate::eval::Evaluator;
 use crate::functions::native::{smooth, words};
+use crate::memory::{Part, Purse};
 use crate::plan::{Expr, Func, Node, Selector, Span};
 use crate::select::interpolate;
 use crate::steps::Steps;
@@ -50,16 +53,20 @@ pub(crate) struct Natives {
     size: Cell<usize>,
     size_max: usize,
     samples_max: usize,
+    purse: Rc<Purse>,
+    canceled: Option<Arc<AtomicBool>>,
 }
 
 impl Natives {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, purse: &Rc<Purse>) -> Self {
         Self {
             histograms: RefCell::default(),
             notes: RefCell::default(),
             size: Cell::new(0),
             size_max: options.memory_bytes_max / size_of::<f64>(),
             samples_max: options.max_samples,
+            purse: Rc::clone(purse),
+            canceled: options.canceled.clone(),
         }
     }
 
@@ -98,7 +105,14 @@ impl Natives {
             return Err(Error::TooMuchMemory { max_bytes: self.size_max * size_of::<f64>() });
         }
         // As in Prometheus a histogram counts as several samples.
-        if size / 2 > self.samples_max { Err(Error::TooManySamples) } else { Ok(()) }
+        if size / 2 > self.samples_max {
+            return Err(Error::TooManySamples);
+        }
+        let canceled = || match &self.canceled {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Canceled),
+            _ => Ok(()),
+        };
+        self.purse.hold(Part::Natives, size.saturating_mul(size_of::<f64>()), canceled)
     }
 
     /// Whether there is a histogram among values.

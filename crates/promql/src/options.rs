@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use narthex_model::Clock;
 
+use crate::memory::SharedMemory;
+
 /// Default of [`Options::lookback`].
 pub const LOOKBACK: Duration = Duration::from_secs(300);
 
@@ -27,6 +29,8 @@ pub struct Options {
     pub max_samples: usize,
     /// How many bytes a query may hold in memory at once, samples and labels.
     pub memory_bytes_max: usize,
+    /// What this query shares with all others; without it only its own limit counts.
+    pub memory: Option<Arc<SharedMemory>>,
     /// How long a query may take (`--query.timeout`). Needs `clock`.
     pub timeout: Duration,
     /// Whether experimental functions and aggregators may be used.
@@ -47,6 +51,7 @@ impl Default for Options {
             lookback: LOOKBACK,
             max_samples: SAMPLES_MAX,
             memory_bytes_max: MEMORY_BYTES_MAX,
+            memory: None,
             timeout: TIMEOUT,
             experimental: false,
             default_step: Duration::from_secs(60),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use narthex_model::{Histogram, Labels, Sample, Timestamp};
 
 use crate::ValueType;
+use crate::memory::Share;
 use crate::native::{Natives, is_handle};
 
 /// The outcome of a query.
@@ -18,6 +19,8 @@ pub struct Output {
     pub infos: Vec<String>,
     /// What the query took.
     pub stats: Stats,
+    /// The memory that the value takes, given back when nobody holds this any more.
+    pub share: Arc<Share>,
 }
 
 /// What a query took.
@@ -45,6 +48,24 @@ pub enum Value {
 }
 
 impl Value {
+    /// What the value takes in memory, about, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let of_series = |series: &Series| {
+            let numbers = series.times.len() * size_of::<Sample>();
+            let histograms = series.histograms.iter().map(|(_, h)| h.size() * size_of::<f64>());
+            size_of::<Series>() + series.labels.heap_bytes() + numbers + histograms.sum::<usize>()
+        };
+        match self {
+            Self::Scalar(_) => 0,
+            Self::String(_, text) => text.len(),
+            Self::Vector(items) => {
+                let item = size_of::<(Labels, Point)>();
+                items.iter().map(|(labels, _)| item + labels.heap_bytes()).sum()
+            }
+            Self::Matrix(items) => items.iter().map(of_series).sum(),
+        }
+    }
+
     /// The type of the value.
     pub fn value_type(&self) -> ValueType {
         match self {

@@ -122,3 +122,21 @@ fn memory_is_counted_besides_samples() {
     assert_eq!(run("count_over_time(vector(1)[100s:1ms])", 1 << 20), Err(wanted));
     assert_eq!(run("count_over_time(vector(1)[100s:1ms])", 1 << 22), Ok(()));
 }
+
+#[test]
+fn lengths_of_time_are_not_nested_without_end() {
+    for bomb in [
+        format!("up[{}1s]", "1s * ".repeat(10_000)),
+        format!("up[{}step()]", "step() * ".repeat(6_000)),
+        format!("up[{}1s{}]", "(".repeat(20_000), ")".repeat(20_000)),
+        format!("up offset {}1s", "-".repeat(60_000)),
+        format!("up offset ({}1s)", "-".repeat(60_000)),
+        format!("up[{}1s{}]", "min_of(1s, ".repeat(5_000), ")".repeat(5_000)),
+        format!("up[{}step(){}]", "(step() * ".repeat(150), ") * step()".repeat(150)),
+    ] {
+        let error = parse(&bomb).map(|_| ()).expect_err("too high").to_string();
+        assert!(error.contains("nested deeper than"), "{bomb:.40}: {error}");
+    }
+    let long = format!("up[{}1s]", "1s + ".repeat(100));
+    assert_eq!(parse(&long).map(|_| ()), Ok(()));
+}

@@ -199,6 +199,7 @@ pub const FLAGS: &[Flag] = &[
     works("query.lookback-delta", Kind::Duration, "5m", "How far back a selector looks for a sample."),
     works("query.timeout", Kind::Duration, "2m", "Longest that a query may take."),
     works("query.max-concurrency", Kind::Int, "20", "Most queries at the same time."),
+    works("query.narthex.max-memory", Kind::Bytes, "64MB", "Most memory that all queries and their answers may hold together; powers of two."),
     works("query.max-samples", Kind::Int, "50000000", "Most samples that one query may hold."),
     works("enable-feature", Kind::List, "", "Names of features to enable, separated by commas."),
     mute("auto-gomaxprocs", Kind::Bool, "true", "Set by Go's scheduler in Prometheus."),

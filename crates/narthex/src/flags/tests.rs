@@ -26,6 +26,7 @@ fn defaults_are_those_of_a_small_node() {
     assert_eq!(kept(""), "30d or 15GiB");
     assert_eq!(kept("storage: {tsdb: {retention: {time: 7d}}}"), "1w or 15GiB");
     assert_eq!(flags.query_samples_max, 50_000_000);
+    assert_eq!(flags.query_memory_bytes, 64 << 20);
     assert_eq!(flags.all["storage.remote.read-sample-limit"], "50000000");
     assert_eq!(flags.all["web.route-prefix"], "/");
     assert!(flags.ignored.is_empty());

@@ -1,8 +1,10 @@
 //! `/federate`: the last sample of each selected series, in text format.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,15 +14,18 @@ use narthex_model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use narthex_model::number::GoFloat;
 use narthex_model::{Labels, METRIC_NAME, Matcher, TimeRange, is_stale};
 use narthex_model::{Sample, Timestamp};
-use narthex_store::{Samples, Store};
+use narthex_promql::Error;
+use narthex_store::Samples;
 
 use super::params::Params;
+use super::reply::Paid;
 use super::{Routes, text_error};
 use crate::app::App;
 use crate::engine;
+use crate::look::{self, Look};
 
-/// Largest answer, in bytes.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// What a sample that was found takes besides its labels' texts, in bytes.
+const FOUND_BYTES: usize = 96;
 
 const KIND: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
@@ -33,41 +38,45 @@ async fn federate(State(app): State<Arc<App>>, params: Params) -> Response {
         Ok(sets) => sets,
         Err(reason) => return text_error(StatusCode::BAD_REQUEST, &reason),
     };
-    let Some(parts) = app.parts() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let store = Arc::clone(&parts.store);
     let now = app.clock.now();
     let back_ms = i64::try_from(app.flags.lookback.as_millis()).unwrap_or(i64::MAX);
     // A sample exactly as old as the lookback is too old.
     let range = TimeRange::new(now.minus_millis(back_ms).plus_millis(1), now);
     let external = app.config.load().config.global.external_labels.clone();
-    let job = move |_: &_| page(&store, &sets, range, &external);
-    match app.queries.run(app.flags.query_timeout, job).await {
-        Ok(Ok(text)) => ([(CONTENT_TYPE, KIND)], text).into_response(),
-        Ok(Err(reason)) => text_error(StatusCode::INTERNAL_SERVER_ERROR, &reason),
-        Err(error) => text_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    let answered = look::look(&app, move |look| page(look, &sets, range, &external));
+    match answered.await {
+        Ok((text, share)) => {
+            let body = Body::new(Paid::new(text, share));
+            ([(CONTENT_TYPE, KIND)], body).into_response()
+        }
+        Err(error) => text_error(StatusCode::INTERNAL_SERVER_ERROR, &error.text),
     }
 }
 
 fn page(
-    store: &Store,
+    look: &mut Look,
     sets: &[Vec<Matcher>],
     range: TimeRange,
     external: &Labels,
-) -> Result<String, String> {
-    let snapshot = store.snapshot();
+) -> Result<String, Error> {
     let mut found: Vec<(Labels, Sample)> = Vec::new();
     let mut samples = Samples::default();
+    let (mut bytes, mut seen) = (0, HashSet::new());
     for set in sets {
-        let selection = snapshot.select(set, range).map_err(|e| e.to_string())?;
+        let selection = look.snapshot.select(set, range)?;
         for series in &selection.series {
-            series.read(range, &mut samples).map_err(|e| e.to_string())?;
+            if sets.len() > 1 && !seen.insert(series.labels().clone()) {
+                continue;
+            }
+            series.read(range, &mut samples)?;
             if let Some(sample) = last(&samples) {
+                bytes += FOUND_BYTES + series.labels().heap_bytes();
                 found.push((series.labels().clone(), sample));
             }
         }
+        look.holds(bytes)?;
     }
     found.sort_by(|(a, _), (b, _)| (a.metric_name(), a).cmp(&(b.metric_name(), b)));
-    found.dedup_by(|(a, _), (b, _)| a == b);
     let mut out = String::new();
     let mut name = None;
     for (labels, sample) in &found {
@@ -81,10 +90,9 @@ fn page(
             name = Some(metric);
         }
         line(&mut out, labels, external, *sample);
-        if out.len() > ANSWER_BYTES_MAX {
-            return Err(format!("the answer would be larger than {ANSWER_BYTES_MAX} bytes"));
-        }
+        look.holds(bytes + out.capacity())?;
     }
+    look.holds(out.len())?;
     Ok(out)
 }
 

@@ -17,10 +17,12 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Frame;
 use narthex_model::{Labels, LabelsBuilder, MatchOp, Matcher, TimeRange};
 use narthex_prometheus_tsdb::xor;
+use narthex_promql::memory::Share;
 use narthex_receive::{READ_BODY_BYTES_MAX, ReadQuery, ReadRequest};
 use narthex_store::{Samples, Selection, Snapshot, Store};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::reply::Paid;
 use super::{Routes, text_error};
 use crate::app::App;
 
@@ -33,9 +35,6 @@ const FRAMES_WAITING_MAX: usize = 4;
 
 /// Samples that one chunk has at most.
 const CHUNK_SAMPLES: usize = xor::SAMPLES_BEST as usize;
-
-/// The answer that is not streamed is kept whole, so it ends here, in bytes.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Limits of remote read, from the flags.
 #[derive(Debug)]
@@ -103,22 +102,27 @@ async fn whole(app: &Arc<App>, reader: Reader, queries: Vec<ReadQuery>) -> Respo
         return text_error(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
     };
     let samples_max = app.read_limits.samples_max;
+    let mut share = Share::new(Some(Arc::clone(&app.query_memory)));
     let job = move || {
         let mut message = Message::default();
         let mut left = samples_max;
         for query in &queries {
-            let result = reader.samples(query, &mut left, samples_max)?;
+            let result = reader.samples(query, &mut left, samples_max, |bytes| {
+                // The message, its copy in the one around it, and that one compressed.
+                let bytes = message.len() + 3 * bytes;
+                share.hold(bytes, || Ok(())).map_err(|e| e.to_string())
+            })?;
             message.message(1, &result);
-            if message.len() > ANSWER_BYTES_MAX {
-                return Err(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"));
-            }
         }
-        Ok(message.packed())
+        let packed = message.packed();
+        drop(message);
+        share.send(packed.len());
+        Ok::<_, String>((packed, share))
     };
     match tokio::task::spawn_blocking(job).await {
-        Ok(Ok(body)) => {
+        Ok(Ok((body, share))) => {
             let head = [(CONTENT_TYPE, "application/x-protobuf"), (CONTENT_ENCODING, "snappy")];
-            (head, body).into_response()
+            (head, Body::new(Paid::new(body, share))).into_response()
         }
         Ok(Err(text)) => text_error(StatusCode::BAD_REQUEST, &text),
         Err(_) => text_error(StatusCode::INTERNAL_SERVER_ERROR, "unexpected error"),
@@ -166,6 +170,7 @@ impl Reader {
         query: &ReadQuery,
         left: &mut usize,
         samples_max: usize,
+        mut hold: impl FnMut(usize) -> Result<(), String>,
     ) -> Result<Message, String> {
         let mut result = Message::default();
         let mut samples = Samples::default();
@@ -185,6 +190,7 @@ impl Reader {
                 message.message(2, &sample);
             }
             result.message(1, &message);
+            hold(result.len())?;
         }
         Ok(result)
     }

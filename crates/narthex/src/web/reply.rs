@@ -1,9 +1,19 @@
 //! Success as the API tells it: the envelope around the data.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use hyper::body::{Frame, SizeHint};
+use narthex_promql::memory::Share;
 
 use super::json;
+
+/// A whole body is handed on in pieces of this size.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Most warnings, and most infos, in one answer; the rest is counted.
 const NOTES_MAX: usize = 10;
@@ -48,10 +58,11 @@ fn put(out: &mut Vec<u8>, field: &str, word: &str, notes: &[String]) {
 }
 
 /// An answer whose data is complete.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reply {
     body: Vec<u8>,
     notes: Notes,
+    share: Option<Share>,
 }
 
 impl Reply {
@@ -59,7 +70,7 @@ impl Reply {
     pub fn new(put: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut body = HEAD.to_vec();
         put(&mut body);
-        Self { body, notes: Notes::default() }
+        Self { body, notes: Notes::default(), share: None }
     }
 
     /// An answer whose data is this JSON text.
@@ -73,13 +84,64 @@ impl Reply {
         self.notes = notes;
         self
     }
+
+    /// The answer, which gives `share` back when it is sent.
+    #[must_use]
+    pub fn paid_by(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
+    }
+
+    /// How many bytes the answer has so far.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let Self { mut body, notes } = self;
+        let Self { mut body, notes, share } = self;
         notes.finish(&mut body);
-        ([(CONTENT_TYPE, "application/json")], body).into_response()
+        let body = Paid { rest: body.into(), _share: share };
+        ([(CONTENT_TYPE, "application/json")], Body::new(body)).into_response()
+    }
+}
+
+/// A whole body and the memory that it takes.
+#[derive(Debug)]
+pub struct Paid {
+    rest: Bytes,
+    _share: Option<Share>,
+}
+
+impl Paid {
+    /// Sends `body`, then gives `share` back.
+    pub fn new(body: impl Into<Bytes>, share: Share) -> Self {
+        Self { rest: body.into(), _share: Some(share) }
+    }
+}
+
+impl HttpBody for Paid {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
     }
 }
 

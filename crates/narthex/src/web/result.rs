@@ -4,6 +4,7 @@
 //! numbers only, never a second time as text, and a slow client holds no thread.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use hyper::body::Frame;
 use narthex_model::{Labels, Timestamp};
+use narthex_promql::memory::Share;
 use narthex_promql::{Output, Point, Series, Stats, Value};
 
 use super::json::{self, Object};
@@ -29,6 +31,8 @@ pub(super) struct ResultBody {
     stats: Option<(Timings, Stats)>,
     notes: Notes,
     stage: Stage,
+    /// Holds the memory that `value` takes.
+    _share: Arc<Share>,
 }
 
 /// What comes next.
@@ -48,7 +52,7 @@ impl ResultBody {
         stats: Option<(Timings, Stats)>,
         limit: Option<usize>,
     ) -> Self {
-        let Output { mut value, warnings, infos, .. } = output;
+        let Output { mut value, warnings, infos, share, .. } = output;
         let mut notes = Notes { warnings, infos };
         let cut = match (&mut value, limit) {
             (Value::Vector(items), Some(limit)) => cut(items, limit),
@@ -58,7 +62,7 @@ impl ResultBody {
         if cut {
             notes.truncated();
         }
-        Self { value, stats, notes, stage: Stage::Head }
+        Self { value, stats, notes, stage: Stage::Head, _share: share }
     }
 
     /// Appends to `out` until that is full or all is written.
@@ -256,8 +260,6 @@ impl HttpBody for Pieces {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http_body_util::BodyExt;
     use narthex_model::histogram::Bar;
     use narthex_model::{Histogram, Sample};
@@ -265,7 +267,9 @@ mod tests {
     use super::*;
 
     async fn text(value: Value, limit: Option<usize>) -> String {
-        let output = Output { value, warnings: vec![], infos: vec![], stats: Stats::default() };
+        let share = Arc::new(Share::new(None));
+        let stats = Stats::default();
+        let output = Output { value, warnings: vec![], infos: vec![], stats, share };
         let response = ResultBody::new(output, None, limit).into_response();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         String::from_utf8(body.to_vec()).unwrap()

@@ -7,18 +7,20 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
 use narthex_model::{Labels, Matcher, TimeRange, Timestamp};
+use narthex_promql::Error;
 use narthex_store::Snapshot;
 
-use super::error::{ApiError, Kind};
+use super::error::ApiError;
 use super::json;
 use super::params::Params;
 use super::reply::{Notes, Reply};
 use super::{Answer, Routes};
 use crate::app::App;
 use crate::engine;
+use crate::look::{self, Look};
 
-/// Largest answer of this module, in bytes.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// What a series that was found takes besides its labels' texts, in bytes.
+const SERIES_BYTES: usize = 64;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -63,29 +65,38 @@ async fn values(State(app): State<Arc<App>>, Path(name): Path<String>, params: P
     strings(&app, asked, move |snapshot, set, range| snapshot.label_values(&name, set, range)).await
 }
 
-/// Runs `look` for every set of matchers and answers the strings of all of them, sorted.
+/// Runs `find` for every set of matchers and answers the strings of all of them, sorted.
 async fn strings(
     app: &Arc<App>,
     asked: Asked,
-    look: impl Fn(&Snapshot, &[Matcher], TimeRange) -> Result<Vec<String>, narthex_store::Error>
+    find: impl Fn(&Snapshot, &[Matcher], TimeRange) -> Result<Vec<String>, narthex_store::Error>
     + Send
     + 'static,
 ) -> Answer {
     if asked.range.end < asked.range.start {
         return Ok(Reply::literal("[]"));
     }
-    read(app, move |snapshot| {
+    read(app, move |look| {
+        let bytes = |text: &String| size_of::<String>() + text.len();
         let mut found = match asked.sets.as_slice() {
-            [] => look(snapshot, &[], asked.range)?,
-            [set] => look(snapshot, set, asked.range)?,
+            [] => find(&look.snapshot, &[], asked.range)?,
+            [set] => find(&look.snapshot, set, asked.range)?,
             sets => {
                 let mut all = BTreeSet::new();
                 for set in sets {
-                    all.extend(look(snapshot, set, asked.range)?);
+                    for text in find(&look.snapshot, set, asked.range)? {
+                        if !all.contains(&text) {
+                            look.hold(bytes(&text))?;
+                            all.insert(text);
+                        }
+                    }
+                    look.hold(0)?;
                 }
                 all.into_iter().collect()
             }
         };
+        // The same once more as JSON.
+        look.holds(2 * found.iter().map(bytes).sum::<usize>())?;
         let notes = cut(&mut found, asked.limit);
         Ok(Reply::new(|out| json::strings(out, &found)).with(notes))
     })
@@ -102,13 +113,22 @@ async fn series(State(app): State<Arc<App>>, params: Params) -> Answer {
     if asked.range.end < asked.range.start {
         return Ok(Reply::literal("[]"));
     }
-    read(&app, move |snapshot| {
+    read(&app, move |look| {
         let mut notes = Notes::default();
         let mut found: Vec<Labels> = Vec::new();
+        let (mut unique, mut unique_bytes) = (0, 0);
         for set in &asked.sets {
-            let selection = snapshot.select(set, asked.range)?;
+            let selection = look.snapshot.select(set, asked.range)?;
             found.extend(selection.series.iter().map(|series| series.labels().clone()));
             notes.warnings.extend(selection.warnings);
+            // Selectors may ask for the same series again and again.
+            if asked.sets.len() > 1 && found.len() > 2 * unique {
+                found.sort_unstable();
+                found.dedup();
+                unique = found.len();
+                unique_bytes = found.iter().map(Labels::heap_bytes).sum();
+            }
+            look.holds(unique_bytes + found.len() * SERIES_BYTES)?;
         }
         if asked.sets.len() > 1 {
             found.sort_unstable();
@@ -116,9 +136,8 @@ async fn series(State(app): State<Arc<App>>, params: Params) -> Answer {
         }
         notes.warnings.extend(cut(&mut found, asked.limit).warnings);
         let bytes: usize = found.iter().map(Labels::heap_bytes).sum();
-        if bytes > ANSWER_BYTES_MAX {
-            return Err(TooLarge::Answer);
-        }
+        // The same once more as JSON, with its quotes and commas.
+        look.hold(2 * bytes)?;
         Ok(Reply::new(|out| json::list(out, &found, json::labels)).with(notes))
     })
     .await
@@ -129,24 +148,18 @@ async fn drop_series() -> Response {
     ApiError::internal("not implemented").into_response()
 }
 
-/// Why a look into the store failed.
-#[derive(Debug, thiserror::Error)]
-enum TooLarge {
-    #[error("the answer would be larger than {ANSWER_BYTES_MAX} bytes: use limit")]
-    Answer,
-    #[error(transparent)]
-    Store(#[from] narthex_store::Error),
-}
-
-/// Runs `job` on the query pool over a snapshot.
+/// Runs `job` on the query pool.
 async fn read(
     app: &Arc<App>,
-    job: impl FnOnce(&Snapshot) -> Result<Reply, TooLarge> + Send + 'static,
+    job: impl FnOnce(&mut Look) -> Result<Reply, Error> + Send + 'static,
 ) -> Answer {
-    let Some(parts) = app.parts() else { return Err(ApiError::internal("the store is not open")) };
-    let store = Arc::clone(&parts.store);
-    let outcome = app.queries.run(app.flags.query_timeout, move |_| job(&store.snapshot())).await?;
-    outcome.map_err(|error| ApiError::new(Kind::Execution, error.to_string()))
+    let answered = look::look(app, move |look| {
+        let reply = job(look)?;
+        look.holds(reply.bytes())?;
+        Ok(reply)
+    });
+    let (reply, share) = answered.await?;
+    Ok(reply.paid_by(share))
 }
 
 fn cut<T>(items: &mut Vec<T>, limit: Option<usize>) -> Notes {

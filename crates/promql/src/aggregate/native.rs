@@ -5,7 +5,7 @@ use std::sync::Arc;
 use narthex_model::{ABSENT, Histogram, is_absent};
 
 use super::fold::states;
-use super::{Group, count_values, groups, quantiles};
+use super::{Group, count_values, groups};
 use crate::Error;
 use crate::column::{Column, Slots};
 use crate::eval::Evaluator;
@@ -41,11 +41,13 @@ impl Evaluator<'_> {
                 });
                 totals.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect()
             }
-            AggregateOp::CountValues => count_values(aggregate, &columns, &self.natives)?,
+            AggregateOp::CountValues => {
+                count_values(aggregate, &columns, &self.natives, &mut self.budget)?
+            }
             AggregateOp::Quantile => {
                 self.warn_quantile(params, param_span);
                 let groups = groups(aggregate, &columns);
-                groups.iter().filter_map(|g| quantiles(g, &columns, params, steps)).collect()
+                self.group_quantiles(&groups, &columns, params, steps)?
             }
             op => match states(op, steps.count) {
                 Some(_) => {

@@ -33,6 +33,9 @@ impl Evaluator<'_> {
             return Ok(Vec::new());
         }
         let groups = groups(aggregate, columns);
+        // No more stays than there was.
+        let bytes = columns.iter().map(|column| size_of_val(&*column.values)).sum();
+        self.budget.hold_bytes(bytes)?;
         let mut kept: Vec<Slots> = columns.iter().map(|_| Slots::default()).collect();
         let mut order = Vec::new();
         for step in 0..steps.count {
@@ -60,6 +63,7 @@ impl Evaluator<'_> {
                 out.extend(slots.column(column.labels.clone(), column.drop_name));
             }
         }
+        self.budget.release_bytes(bytes);
         Ok(out)
     }
 

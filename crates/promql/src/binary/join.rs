@@ -38,6 +38,8 @@ struct Joiner<'a> {
     /// Matched steps by signature and result, for many-to-one.
     results: HashMap<(usize, Labels), Vec<bool>, Hashing>,
     out: Vec<Column>,
+    /// Bytes that came to `out` and nobody was told of yet.
+    grown: usize,
 }
 
 /// The columns of the one side with one signature.
@@ -76,23 +78,36 @@ impl Evaluator<'_> {
             matched: Marks::default(),
             results: HashMap::default(),
             out: Vec::new(),
+            grown: 0,
         };
+        let mut held = 0;
         for (column, &number) in many.iter().zip(&many_numbers) {
             self.budget.tick()?;
             let partners = one_side.get(&number).map_or(&[][..], Vec::as_slice);
             for partner in partners {
                 joiner.pair(column, partner, number)?;
+                held += self.pay(&mut joiner)?;
             }
             if let Some(fill) = fill_one {
                 joiner.fill_one(column, partners, number, fill)?;
+                held += self.pay(&mut joiner)?;
             }
         }
         if let Some(fill) = fill_many {
             for (column, &number) in one.iter().zip(&one_numbers) {
                 joiner.fill_many(column, number, fill)?;
+                held += self.pay(&mut joiner)?;
             }
         }
+        self.budget.release_bytes(held);
         join_same(joiner.out, false)
+    }
+
+    /// Holds what the result has grown by; gives the bytes of it.
+    fn pay(&mut self, joiner: &mut Joiner<'_>) -> Result<usize, Error> {
+        let bytes = std::mem::take(&mut joiner.grown);
+        self.budget.hold_bytes(bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -216,7 +231,10 @@ impl Joiner<'_> {
             };
             slots.set(step, value);
         }
-        self.out.extend(slots.column(labels, self.binary.returns_bool));
+        if let Some(column) = slots.column(labels, self.binary.returns_bool) {
+            self.grown += size_of_val(&*column.values) + column.labels.heap_bytes();
+            self.out.push(column);
+        }
         Ok(())
     }
 

@@ -9,6 +9,9 @@ use crate::eval::Evaluator;
 use crate::plan::{Call, is_utf8, quoted};
 use crate::steps::Steps;
 
+/// Longest label value that a query may build, in bytes.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+
 fn check_name(name: &str, what: &str) -> Result<(), Error> {
     if !name.is_empty() && is_utf8(name) {
         return Ok(());
@@ -33,8 +36,11 @@ impl Evaluator<'_> {
         let mut columns = self.vector(call.arg(0)?, steps)?;
         for column in &mut columns {
             let value = column.labels.get(source).unwrap_or("");
+            // Each reference of the template may stand for all of the value.
+            let references = template.bytes().filter(|&byte| byte == b'$').count();
+            self.grow(references.saturating_mul(value.len()).saturating_add(template.len()))?;
             if let Some(value) = pattern.replace(value, template) {
-                set_label(column, target, &value);
+                self.set_label(column, target, &value)?;
             }
         }
         join_same(columns, false)
@@ -51,20 +57,33 @@ impl Evaluator<'_> {
         check_name(target, "destination label name in label_join()")?;
         let mut columns = self.vector(call.arg(0)?, steps)?;
         for column in &mut columns {
-            let values: Vec<_> =
-                sources.iter().map(|source| column.labels.get(source).unwrap_or("")).collect();
-            let value = values.join(separator);
-            set_label(column, target, &value);
+            let values = sources.iter().map(|source| column.labels.get(source).unwrap_or(""));
+            let values: Vec<_> = values.collect();
+            let length: usize = values.iter().map(|value| value.len() + separator.len()).sum();
+            self.grow(length)?;
+            self.set_label(column, target, &values.join(separator))?;
         }
         join_same(columns, false)
     }
-}
 
-fn set_label(column: &mut Column, name: &str, value: &str) {
-    let mut builder = LabelsBuilder::from_labels(&column.labels);
-    builder.set(name, value);
-    column.labels = builder.build();
-    if name == METRIC_NAME {
-        column.drop_name = false;
+    /// Checks the length of a value before it is built.
+    fn grow(&mut self, length: usize) -> Result<(), Error> {
+        if length > VALUE_BYTES_MAX {
+            let message = format!("label value would be longer than {VALUE_BYTES_MAX} bytes");
+            return Err(Error::Execution(message));
+        }
+        self.budget.work(length)
+    }
+
+    fn set_label(&mut self, column: &mut Column, name: &str, value: &str) -> Result<(), Error> {
+        let mut builder = LabelsBuilder::from_labels(&column.labels);
+        builder.set(name, value);
+        let labels = builder.build();
+        self.budget.hold_bytes(labels.heap_bytes())?;
+        column.labels = labels;
+        if name == METRIC_NAME {
+            column.drop_name = false;
+        }
+        Ok(())
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn parse(query: &str) -> Result<Plan, Error> {
         at: 0,
         nodes: 0,
         depth: 0,
+        length_parts: 0,
         experimental: None,
         end: Item { kind: Kind::End, span: Span { start: query.len(), end: query.len() } },
     };
@@ -48,6 +49,8 @@ pub(super) struct Parser<'a> {
     at: usize,
     nodes: usize,
     depth: u16,
+    /// Terms and signs of the length that is being read.
+    pub(super) length_parts: u16,
     experimental: Option<Error>,
     end: Item,
 }
@@ -122,7 +125,7 @@ impl Parser<'_> {
         self.depth -= 1;
     }
 
-    fn too_high(&self, span: Span) -> Error {
+    pub(super) fn too_high(&self, span: Span) -> Error {
         self.error(span, format!("query is nested deeper than {HEIGHT_MAX}"))
     }
 

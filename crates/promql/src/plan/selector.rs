@@ -7,8 +7,8 @@ use super::duration::Arithmetic;
 use super::lex::{Keyword, Kind};
 use super::parse::Parser;
 use super::{
-    AggregateOp, At, BinaryOp, Edge, Expr, Func, Length, Matrix, Node, Selector, Span, Subquery,
-    text,
+    AggregateOp, At, BinaryOp, Edge, Expr, Func, HEIGHT_MAX, Length, Matrix, Node, Selector, Span,
+    Subquery, text,
 };
 use crate::Error;
 
@@ -213,6 +213,7 @@ impl Parser<'_> {
 
     fn positive_length(&mut self) -> Result<Length, Error> {
         let start = self.item().span;
+        self.length_parts = 0;
         let arithmetic = self.arithmetic(0)?;
         Length::new(arithmetic, true).map_err(|message| self.error(start, message))
     }
@@ -245,6 +246,11 @@ impl Parser<'_> {
     /// Reads one length; a sign before it covers what binds tighter than `sign_floor`.
     fn length_term(&mut self, sign_floor: u8) -> Result<Arithmetic, Error> {
         let item = self.item().clone();
+        // What is that long may be that high, and is walked by recursion.
+        self.length_parts += 1;
+        if self.length_parts > HEIGHT_MAX {
+            return Err(self.too_high(item.span));
+        }
         match item.kind {
             Kind::Number | Kind::Duration => {
                 self.advance();
@@ -302,6 +308,7 @@ impl Parser<'_> {
             return Err(self.unexpected("offset", "number or duration"));
         }
         let start = self.item().span;
+        self.length_parts = 0;
         let arithmetic = self.length_term(u8::MAX)?;
         let length =
             Length::new(arithmetic, false).map_err(|message| self.error(start, message))?;
