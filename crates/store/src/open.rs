@@ -74,6 +74,7 @@ pub fn open(
         fs,
         wal: handle,
         cursors,
+        exemplars: crate::Exemplars::default(),
         tombstone_file: Mutex::new(tombstone_file),
         aged: Arc::default(),
         chores: Mutex::new(Chores::starting_at(shelf.next_number, chunk_files)),

@@ -18,7 +18,7 @@ use crate::upkeep::{Chores, UpkeepCounters};
 use crate::view::View;
 use crate::wal::WalHandle;
 use crate::{
-    Cardinality, Error, Journal, LayoutRef, Options, Retention, RowReader, RowSeq, SeriesRef,
+    Cardinality, Error, Exemplars, Journal, LayoutRef, Options, Retention, RowReader, RowSeq, SeriesRef,
     Snapshot, Stats,
 };
 
@@ -34,6 +34,7 @@ pub struct Store {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) wal: WalHandle,
     pub(crate) cursors: Cursors,
+    pub(crate) exemplars: Exemplars,
     pub(crate) tombstone_file: Mutex<TombstoneFile>,
     /// What the retention removed before every cursor had passed it.
     pub(crate) aged: Arc<Aged>,
