@@ -18,6 +18,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod cache;
+mod exemplar;
 mod fault;
 mod format;
 mod lines;
@@ -30,6 +31,7 @@ mod series;
 mod stencil;
 mod text;
 
+pub use exemplar::Exemplar;
 pub use fault::{ParseError, ParseErrorKind};
 pub use format::Format;
 pub use lines::{Line, Lines};

@@ -1,8 +1,9 @@
 //! OpenMetrics 1.0 text, as strictly as Prometheus reads it: one space between the parts of a line,
 //! no blank lines, no comments but metadata, `# EOF` at the end.
 
-use narthex_model::MetricKind;
+use narthex_model::{MetricKind, Timestamp};
 
+use crate::exemplar::Exemplar;
 use crate::fault::{Fault, ParseErrorKind as Kind};
 use crate::format::{Step, Suffix};
 use crate::metadata::Meta;
@@ -100,7 +101,7 @@ pub(crate) fn after_value(body: &[u8], mut at: usize, value: f64) -> Result<Suff
         at = end;
     }
     if at_exemplar(body, at) {
-        at = exemplar(body, at + 3)?;
+        at = exemplar(body, at + 3)?.1;
     }
     match body.get(at) {
         Some(b'\n') => Ok(Suffix { value, at: stamp, end: at + 1 }),
@@ -124,14 +125,26 @@ fn timestamp(body: &[u8], at: usize) -> Result<(i64, usize), Fault> {
     Ok(((seconds * 1000.0) as i64, end))
 }
 
-/// Checks the exemplar whose braces open at `at`; its end.
-fn exemplar(body: &[u8], at: usize) -> Result<usize, Fault> {
+/// The exemplar whose braces open at `at`, and where it ends.
+fn exemplar(body: &[u8], at: usize) -> Result<(Exemplar<'_>, usize), Fault> {
     let braces = body.get(at..).unwrap_or_default();
     let len = series::check_exemplar_labels(braces).map_err(|f| Fault::new(at + f.at, f.kind))?;
+    let braces = braces.get(..len).unwrap_or_default();
     let value_at = value_start(body, at + len)?;
-    let (_, end) = token(body, value_at, Kind::BadNumber)?;
+    let (value, end) = token(body, value_at, Kind::BadNumber)?;
     if body.get(end) == Some(&b' ') {
-        return Ok(timestamp(body, end + 1)?.1);
+        let (at, end) = timestamp(body, end + 1)?;
+        return Ok((Exemplar { braces, value, at: Some(Timestamp(at)) }, end));
     }
-    Ok(end)
+    Ok((Exemplar { braces, value, at: None }, end))
+}
+
+/// The exemplar of a line that was read before, given what the line has from its value on.
+pub(crate) fn exemplar_of(rest: &[u8]) -> Option<Exemplar<'_>> {
+    // Value and timestamp are numbers, so the first such byte begins the exemplar.
+    let at = scan::find(rest, b'#')?.checked_sub(1)?;
+    if !at_exemplar(rest, at) {
+        return None;
+    }
+    Some(exemplar(rest, at + 3).ok()?.0)
 }

@@ -1,9 +1,9 @@
 //! The protobuf format: `io.prometheus.client.MetricFamily` messages, each behind its length.
 //!
 //! It is the only format that carries native histograms. Numbers of the fields are those of
-//! Prometheus' published `metrics.proto`; exemplars and creation times are skipped.
+//! Prometheus' published `metrics.proto`; creation times are skipped.
 
-use narthex_model::MetricKind;
+use narthex_model::{MetricKind, Timestamp};
 
 use self::histogram::Native;
 use self::wire::{Fields, Value, delimited};
@@ -41,6 +41,8 @@ pub struct Wanted {
     pub native: bool,
     /// The classic form is read besides the native one.
     pub classic_too: bool,
+    /// Exemplars are read.
+    pub exemplars: bool,
 }
 
 /// One thing that a body says.
@@ -67,6 +69,8 @@ pub enum Item<'i> {
         value: f64,
         /// The sample's own time, in milliseconds.
         at: Option<i64>,
+        /// Its exemplar, if it has one.
+        exemplar: Option<Exemplar<'i>>,
     },
     /// A native histogram.
     Histogram {
@@ -78,7 +82,50 @@ pub enum Item<'i> {
         value: NativeHistogram,
         /// The sample's own time, in milliseconds.
         at: Option<i64>,
+        /// Its exemplars, the oldest first; each tells its time.
+        exemplars: Vec<Exemplar<'i>>,
     },
+}
+
+/// A single observation with labels of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar<'i> {
+    /// Its labels.
+    pub labels: Vec<(&'i str, &'i str)>,
+    /// What was observed.
+    pub value: f64,
+    /// When, if it tells.
+    pub at: Option<Timestamp>,
+}
+
+impl<'i> Exemplar<'i> {
+    fn read(message: &'i [u8]) -> Result<Self, ProtobufError> {
+        let mut exemplar = Self { labels: Vec::new(), value: 0.0, at: None };
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => exemplar.labels.push(pair(value)?),
+                2 => exemplar.value = value.double()?,
+                3 => exemplar.at = Some(timestamp(value)?),
+                _ => {}
+            }
+        }
+        Ok(exemplar)
+    }
+}
+
+/// A `google.protobuf.Timestamp`, in whole milliseconds.
+fn timestamp(message: Value<'_>) -> Result<Timestamp, ProtobufError> {
+    let (mut seconds, mut nanos) = (0_i64, 0_i64);
+    let mut fields = message.message()?;
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => seconds = value.unsigned()?.cast_signed(),
+            2 => nanos = value.unsigned()?.cast_signed(),
+            _ => {}
+        }
+    }
+    Ok(Timestamp(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)))
 }
 
 /// Reads a body; calls `visit` with each thing that it says.
@@ -116,6 +163,7 @@ struct Metric<'a> {
     labels: Vec<(&'a str, &'a str)>,
     at: Option<i64>,
     number: Option<f64>,
+    exemplar: Option<&'a [u8]>,
     summary: Option<&'a [u8]>,
     histogram: Option<&'a [u8]>,
 }
@@ -156,19 +204,25 @@ impl<'a> Family<'a> {
         let metric = Metric::read(message)?;
         let Metric { labels, at, .. } = &metric;
         let at = *at;
+        let exemplar = |message: Option<_>| {
+            message.filter(|_| wanted.exemplars).map(Exemplar::read).transpose()
+        };
         if let Some(value) = metric.number {
-            return visit(Item::Number { name: self.name, labels, bound: None, value, at });
+            let exemplar = exemplar(metric.exemplar.filter(|_| self.kind == MetricKind::Counter))?;
+            let (name, bound) = (self.name, None);
+            return visit(Item::Number { name, labels, bound, value, at, exemplar });
         }
-        let mut put = |suffix: &str, bound, value| {
+        let mut put = |suffix: &str, bound, value, message| {
             let name = format!("{}{suffix}", self.name);
-            visit(Item::Number { name: &name, labels, bound, value, at })
+            let exemplar = exemplar(message)?;
+            visit(Item::Number { name: &name, labels, bound, value, at, exemplar })
         };
         if let Some(summary) = metric.summary {
             let summary = Summary::read(summary)?;
-            put("_count", None, summary.count)?;
-            put("_sum", None, summary.sum)?;
+            put("_count", None, summary.count, None)?;
+            put("_sum", None, summary.sum, None)?;
             for (quantile, value) in summary.quantiles {
-                put("", Some(("quantile", quantile)), value)?;
+                put("", Some(("quantile", quantile)), value, None)?;
             }
         }
         if let Some(histogram) = metric.histogram {
@@ -179,8 +233,10 @@ impl<'a> Family<'a> {
             }
             if native {
                 let gauge = self.kind == MetricKind::GaugeHistogram;
-                let value = histogram.into_native(gauge)?;
-                visit(Item::Histogram { name: self.name, labels, value, at })?;
+                let exemplars =
+                    if wanted.exemplars { histogram.native_exemplars()? } else { Vec::new() };
+                let (name, value) = (self.name, histogram.into_native(gauge)?);
+                visit(Item::Histogram { name, labels, value, at, exemplars })?;
             }
         }
         Ok(())
@@ -195,7 +251,11 @@ impl<'a> Metric<'a> {
             match number {
                 1 => metric.labels.push(pair(value)?),
                 // Gauge, counter and untyped have their value in the same place.
-                2 | 3 | 5 => metric.number = Some(first_double(value)?),
+                2 | 3 | 5 => {
+                    let (found, exemplar) = simple(value)?;
+                    metric.number = Some(found);
+                    metric.exemplar = exemplar;
+                }
                 4 => metric.summary = Some(value.bytes()?),
                 6 => metric.at = Some(value.unsigned()?.cast_signed()),
                 7 => metric.histogram = Some(value.bytes()?),
@@ -219,15 +279,18 @@ fn pair(message: Value<'_>) -> Result<(&str, &str), ProtobufError> {
     Ok((name, value))
 }
 
-fn first_double(message: Value<'_>) -> Result<f64, ProtobufError> {
-    let mut value = 0.0;
+/// The value of a gauge, counter or untyped metric, and the exemplar that a counter may have.
+fn simple(message: Value<'_>) -> Result<(f64, Option<&[u8]>), ProtobufError> {
+    let (mut value, mut exemplar) = (0.0, None);
     let mut fields = message.message()?;
     while let Some((number, field)) = fields.next()? {
-        if number == 1 {
-            value = field.double()?;
+        match number {
+            1 => value = field.double()?,
+            2 => exemplar = Some(field.bytes()?),
+            _ => {}
         }
     }
-    Ok(value)
+    Ok((value, exemplar))
 }
 
 #[derive(Debug, Default)]

@@ -361,6 +361,17 @@ pub(crate) fn check_exemplar_labels(text: &[u8]) -> Result<usize, Fault> {
     }
 }
 
+/// Calls `each` with the labels in braces that [`check_exemplar_labels`] accepted, as they stand
+/// there.
+pub(crate) fn each_exemplar_label<'a>(braces: &'a [u8], mut each: impl FnMut(&'a str, &'a str)) {
+    let mut lexer = Lexer::exemplar(braces);
+    while let Ok(Part::Label(name, value)) = lexer.next() {
+        if let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) {
+            each(name, value);
+        }
+    }
+}
+
 /// Resolves `\\`, `\"` and `\n`; other escapes stay as they are, as in Prometheus.
 pub(crate) fn unescaped(raw: &[u8]) -> Cow<'_, str> {
     unescape(raw, true)

@@ -10,10 +10,11 @@ use std::sync::OnceLock;
 use narthex_model::{Hashing, LabelsBuilder, Metadata, Timestamp};
 
 use crate::cache::Cache;
+use crate::exemplar::{self, Exemplar};
 use crate::fault::{Fault, ParseError, ParseErrorKind};
 use crate::format::Format;
 use crate::metadata::{Digest, Families};
-use crate::series;
+use crate::{openmetrics, series};
 use layout::Layout;
 pub use slots::Slot;
 use slots::Slots;
@@ -194,6 +195,33 @@ impl Stencil {
     /// not have them, yet with `honor_labels` they keep a target's label out.
     pub fn blank_labels(&self, slot: Slot) -> Vec<String> {
         series::blank_labels(self.series_text(slot), self.format)
+    }
+
+    /// Calls `each` with the exemplars of the last good body, in its order, and the slots that they
+    /// belong to. Nothing is hashed: what says which lines there are says it of exemplars too.
+    pub fn each_exemplar(&self, mut each: impl FnMut(Slot, Exemplar<'_>)) {
+        if self.format == Format::Text || self.forgotten {
+            return;
+        }
+        let mut at = 0;
+        for line in &self.last.lines {
+            let (start, end) = (at + line.prefix as usize, at + line.len());
+            at = end;
+            if line.rest as usize >= exemplar::REST_BYTES_MIN
+                && line.slot != layout::NO_SLOT
+                && let Some(rest) = self.last.body.get(start..end)
+                && let Some(exemplar) = openmetrics::exemplar_of(rest)
+            {
+                each(Slot(line.slot), exemplar);
+            }
+        }
+    }
+
+    /// The slot of the sample that is number `index` in the last good body, counted from 0;
+    /// `None` if it repeats another or there is none.
+    pub fn slot_of_sample(&self, index: usize) -> Option<Slot> {
+        let slot = self.last.lines.get(index).filter(|_| !self.forgotten)?.slot;
+        (slot != layout::NO_SLOT).then_some(Slot(slot))
     }
 
     /// Forgets the values: the next fit reports everything as appeared and changed, and nothing

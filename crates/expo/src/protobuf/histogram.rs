@@ -1,10 +1,12 @@
 //! Histograms, which may have a classic and a native form at once.
 
+use std::cmp::Ordering;
+
 use narthex_model::Histogram;
 use narthex_model::histogram::{Bar, EXPONENTIAL_SCHEMAS, Hint, Span, from_spans};
 
-use super::ProtobufError;
 use super::wire::{Fields, Value};
+use super::{Exemplar, ProtobufError};
 
 /// The finest schema that is taken, though kept in a lower resolution.
 const SCHEMA_MAX: i32 = 52;
@@ -21,12 +23,14 @@ pub struct NativeHistogram {
 /// A label that holds a bound, and the bound.
 pub(super) type Bound = (&'static str, f64);
 
-/// Takes a series of the classic form: the suffix of its name, its bound and its value.
-pub(super) type Put<'p, E> = dyn FnMut(&str, Option<Bound>, f64) -> Result<(), E> + 'p;
+/// Takes a series of the classic form: the suffix of its name, its bound, its value and the
+/// message of its exemplar.
+pub(super) type Put<'p, 'a, E> =
+    dyn FnMut(&str, Option<Bound>, f64, Option<&'a [u8]>) -> Result<(), E> + 'p;
 
 /// The message as it is.
 #[derive(Debug, Default)]
-pub(super) struct Native {
+pub(super) struct Native<'a> {
     count: f64,
     float_count: f64,
     sum: f64,
@@ -36,8 +40,18 @@ pub(super) struct Native {
     float_zero_count: f64,
     positive: Side,
     negative: Side,
-    /// Upper bounds and cumulated counts of the classic form.
-    pub(super) buckets: Vec<(f64, f64)>,
+    /// The classic form.
+    pub(super) buckets: Vec<Bucket<'a>>,
+    /// Messages of exemplars that belong to no bucket of the classic form.
+    exemplars: Vec<&'a [u8]>,
+}
+
+/// A bucket of the classic form.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bucket<'a> {
+    bound: f64,
+    cumulated: f64,
+    exemplar: Option<&'a [u8]>,
 }
 
 #[derive(Debug, Default)]
@@ -65,9 +79,9 @@ impl Side {
     }
 }
 
-impl Native {
+impl<'a> Native<'a> {
     #[expect(clippy::cast_precision_loss, reason = "counts are doubles")]
-    pub(super) fn read(message: &[u8]) -> Result<Self, ProtobufError> {
+    pub(super) fn read(message: &'a [u8]) -> Result<Self, ProtobufError> {
         let mut found = Self::default();
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
@@ -86,6 +100,7 @@ impl Native {
                 12 => found.positive.spans.push(span(value)?),
                 13 => value.zigzags(&mut found.positive.deltas)?,
                 14 => value.doubles(&mut found.positive.counts)?,
+                16 => found.exemplars.push(value.bytes()?),
                 _ => {}
             }
         }
@@ -105,15 +120,36 @@ impl Native {
     }
 
     /// Gives the series of the classic form.
-    pub(super) fn classic<E>(&self, put: &mut Put<'_, E>) -> Result<(), E> {
+    pub(super) fn classic<E>(&self, put: &mut Put<'_, 'a, E>) -> Result<(), E> {
         let count = if self.float_count > 0.0 { self.float_count } else { self.count };
-        put("_count", None, count)?;
-        put("_sum", None, self.sum)?;
-        for &(bound, cumulated) in &self.buckets {
-            put("_bucket", Some(("le", bound)), cumulated)?;
+        put("_count", None, count, None)?;
+        put("_sum", None, self.sum, None)?;
+        for &Bucket { bound, cumulated, exemplar } in &self.buckets {
+            put("_bucket", Some(("le", bound)), cumulated, exemplar)?;
         }
-        let whole = self.buckets.last().is_some_and(|&(bound, _)| bound == f64::INFINITY);
-        if whole { Ok(()) } else { put("_bucket", Some(("le", f64::INFINITY)), count) }
+        let whole = self.buckets.last().is_some_and(|bucket| bucket.bound == f64::INFINITY);
+        if whole { Ok(()) } else { put("_bucket", Some(("le", f64::INFINITY)), count, None) }
+    }
+
+    /// The exemplars of the native form: its own, or else those of the buckets of the classic
+    /// form. As in Prometheus, one that does not tell its time is left out: nobody could say
+    /// whether it is new.
+    pub(super) fn native_exemplars(&self) -> Result<Vec<Exemplar<'a>>, ProtobufError> {
+        let of_buckets = || self.buckets.iter().filter_map(|bucket| bucket.exemplar).collect();
+        let messages = match self.exemplars.is_empty() {
+            true => of_buckets(),
+            false => self.exemplars.clone(),
+        };
+        let mut exemplars = Vec::with_capacity(messages.len());
+        for message in messages {
+            exemplars.push(Exemplar::read(message)?);
+        }
+        exemplars.retain(|exemplar| exemplar.at.is_some());
+        exemplars.sort_by(|a, b| {
+            let by_value = || a.value.partial_cmp(&b.value).unwrap_or(Ordering::Equal);
+            a.at.cmp(&b.at).then_with(by_value).then_with(|| a.labels.cmp(&b.labels))
+        });
+        Ok(exemplars)
     }
 
     /// The native form.
@@ -147,18 +183,21 @@ impl Native {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are doubles")]
-fn bucket(message: Value<'_>) -> Result<(f64, f64), ProtobufError> {
-    let (mut count, mut float_count, mut bound) = (0.0, 0.0, 0.0);
+fn bucket(message: Value<'_>) -> Result<Bucket<'_>, ProtobufError> {
+    let (mut count, mut float_count) = (0.0, 0.0);
+    let mut bucket = Bucket::default();
     let mut fields = message.message()?;
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => count = value.unsigned()? as f64,
-            2 => bound = value.double()?,
+            2 => bucket.bound = value.double()?,
+            3 => bucket.exemplar = Some(value.bytes()?),
             4 => float_count = value.double()?,
             _ => {}
         }
     }
-    Ok((bound, if float_count > 0.0 { float_count } else { count }))
+    bucket.cumulated = if float_count > 0.0 { float_count } else { count };
+    Ok(bucket)
 }
 
 fn span(message: Value<'_>) -> Result<Span, ProtobufError> {

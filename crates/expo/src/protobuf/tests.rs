@@ -56,17 +56,36 @@ fn said(body: &[u8], wanted: Wanted) -> Result<Vec<String>, ProtobufError> {
     read(body, wanted, &mut |item| {
         said.push(match item {
             Item::Family { name, kind, help } => format!("{name} {kind} {help}"),
-            Item::Number { name, labels, bound, value, at } => {
-                format!("{name} {labels:?} {bound:?} {value} {at:?}")
+            Item::Number { name, labels, bound, value, at, exemplar } => {
+                let exemplars: String = exemplar.iter().map(shown).collect();
+                format!("{name} {labels:?} {bound:?} {value} {at:?}{exemplars}")
             }
-            Item::Histogram { name, labels, value, at } => {
+            Item::Histogram { name, labels, value, at, exemplars } => {
                 let NativeHistogram { histogram, integer } = value;
-                format!("{name} {labels:?} {histogram} {:?} {integer} {at:?}", histogram.hint)
+                let exemplars: String = exemplars.iter().map(shown).collect();
+                let hint = histogram.hint;
+                format!("{name} {labels:?} {histogram} {hint:?} {integer} {at:?}{exemplars}")
             }
         });
         Ok::<(), ProtobufError>(())
     })?;
     Ok(said)
+}
+
+fn shown(exemplar: &Exemplar<'_>) -> String {
+    let Exemplar { labels, value, at } = exemplar;
+    format!(" # {labels:?} {value} {:?}", at.map(|at| at.0))
+}
+
+fn exemplar(id: &str, value: f64, at: Option<(u64, u64)>) -> Vec<u8> {
+    let exemplar = Message::default().bytes(1, &label("id", id)).double(2, value);
+    match at {
+        Some((seconds, nanos)) => {
+            let at = Message::default().varint(1, seconds).varint(2, nanos);
+            exemplar.bytes(3, &at.0).0
+        }
+        None => exemplar.0,
+    }
 }
 
 fn native() -> Message {
@@ -122,7 +141,9 @@ fn histograms_come_in_the_form_that_is_wanted() {
         r#"h_bucket [] Some(("le", 0.5)) 2 None"#,
         r#"h_bucket [] Some(("le", inf)) 6 None"#,
     ];
-    let of = |native, classic_too| said(&body, Wanted { native, classic_too }).unwrap();
+    let of = |native, classic_too| {
+        said(&body, Wanted { native, classic_too, exemplars: false }).unwrap()
+    };
     assert_eq!(of(true, false)[1..], [native_form]);
     assert_eq!(of(false, true)[1..], classic_form);
     assert_eq!(of(true, true)[1..5], classic_form);
@@ -130,11 +151,46 @@ fn histograms_come_in_the_form_that_is_wanted() {
 }
 
 #[test]
+fn exemplars_are_read_when_wanted() {
+    let all = Wanted { native: true, classic_too: true, exemplars: true };
+    let value = Message::default().double(1, 2.5).bytes(2, &exemplar("x", 0.5, None));
+    let counter = |kind| family("c", kind, &Message::default().bytes(3, &value.0));
+    let with = |exemplar: &str| format!("c [] None 2.5 None{exemplar}");
+    assert_eq!(said(&counter(0), all).unwrap()[1], with(r#" # [("id", "x")] 0.5 None"#));
+    assert_eq!(said(&counter(1), all).unwrap()[1], with(""));
+    assert_eq!(said(&counter(0), Wanted::default()).unwrap()[1], with(""));
+    let bucket = |id, bound: f64, at| {
+        Message::default().varint(1, 2).double(2, bound).bytes(3, &exemplar(id, bound, at)).0
+    };
+    let buckets = native()
+        .bytes(3, &bucket("late", 1.0, Some((5, 1_999_999))))
+        .bytes(3, &bucket("early", 2.0, Some((4, 0))))
+        .bytes(3, &bucket("timeless", 4.0, None));
+    let ends = |histogram: &Message| -> Vec<String> {
+        let body = family("h", 4, &Message::default().bytes(7, &histogram.0));
+        let lines = said(&body, all).unwrap().into_iter();
+        lines.filter_map(|line| Some(line.split_once(" # ")?.1.to_owned())).collect()
+    };
+    assert_eq!(
+        ends(&buckets),
+        [
+            r#"[("id", "late")] 1 Some(5001)"#,
+            r#"[("id", "early")] 2 Some(4000)"#,
+            r#"[("id", "timeless")] 4 None"#,
+            r#"[("id", "early")] 2 Some(4000) # [("id", "late")] 1 Some(5001)"#,
+        ]
+    );
+    let own =
+        native().bytes(16, &exemplar("n", 3.0, Some((6, 0)))).bytes(16, &exemplar("o", 3.0, None));
+    assert_eq!(ends(&own), [r#"[("id", "n")] 3 Some(6000)"#]);
+}
+
+#[test]
 fn gauges_and_floats_are_told_apart() {
     let span = Message::default().varint(1, 0).varint(2, 1).0;
     let float = Message::default().double(4, 1.5).bytes(12, &span).double(14, 1.5);
     let body = family("g", 5, &Message::default().bytes(7, &float.0));
-    let wanted = Wanted { native: true, classic_too: false };
+    let wanted = Wanted { native: true, ..Wanted::default() };
     assert_eq!(
         said(&body, wanted).unwrap()[1],
         "g [] {count:1.5, sum:0, (0.5,1]:1.5} Gauge false None"
@@ -143,7 +199,7 @@ fn gauges_and_floats_are_told_apart() {
 
 #[test]
 fn what_is_broken_is_refused() {
-    let wanted = Wanted { native: true, classic_too: true };
+    let wanted = Wanted { native: true, classic_too: true, exemplars: true };
     let of = |histogram: &Message| {
         said(&family("h", 4, &Message::default().bytes(7, &histogram.0)), wanted)
     };
@@ -161,14 +217,17 @@ fn what_is_broken_is_refused() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = said(&bytes, Wanted { native: true, classic_too: true });
+        let _ = said(&bytes, Wanted { native: true, classic_too: true, exemplars: true });
     }
 
     #[test]
     fn a_changed_byte_is_read_or_refused(at in 0..200_usize, byte: u8) {
-        let mut body = family("h", 4, &Message::default().bytes(7, &native().0));
+        let own = exemplar("n", 3.0, Some((6, 0)));
+        let bucket = Message::default().double(2, 1.0).bytes(3, &own).0;
+        let histogram = native().bytes(3, &bucket).bytes(16, &own);
+        let mut body = family("h", 4, &Message::default().bytes(7, &histogram.0));
         let at = at % body.len();
         body[at] = byte;
-        let _ = said(&body, Wanted { native: true, classic_too: true });
+        let _ = said(&body, Wanted { native: true, classic_too: true, exemplars: true });
     }
 }

@@ -578,7 +578,22 @@ fn follow(format: Format, mut lines: Vec<Made>, changes: &[Change]) {
         let mut fresh = Stencil::new(format, Limits::default());
         fresh.fit(body.as_bytes()).unwrap();
         assert!(stencil.metadata().eq(fresh.metadata()));
+        let exemplars = exemplars(&stencil);
+        assert_eq!(exemplars, self::exemplars(&fresh));
+        if format == Format::OpenMetrics && model.duplicates == 0 {
+            let there = lines.iter().filter_map(|line| line.exemplar).map(f64::from);
+            assert!(there.eq(exemplars.iter().map(|(_, value)| *value)));
+        }
     }
+}
+
+/// The exemplars of the last body: series and value.
+fn exemplars(stencil: &Stencil) -> Vec<(Vec<u8>, f64)> {
+    let mut found = Vec::new();
+    stencil.each_exemplar(|slot, exemplar| {
+        found.push((stencil.series_text(slot).to_vec(), exemplar.value));
+    });
+    found
 }
 
 proptest! {
