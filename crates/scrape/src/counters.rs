@@ -30,6 +30,8 @@ pub struct Counters {
     pub out_of_order: AtomicU64,
     /// Samples too old or too far ahead.
     pub out_of_bounds: AtomicU64,
+    /// Exemplars older than the newest of their series.
+    pub late_exemplars: AtomicU64,
     /// Pool synchronisations that broke `target_limit`.
     pub target_limit: AtomicU64,
     /// Discovered targets that could not be made into a target.
@@ -86,6 +88,7 @@ impl Counters {
         self.duplicate.fetch_add(refused.duplicate, Relaxed);
         self.out_of_order.fetch_add(refused.out_of_order, Relaxed);
         self.out_of_bounds.fetch_add(refused.out_of_bounds, Relaxed);
+        self.late_exemplars.fetch_add(refused.late_exemplars, Relaxed);
     }
 
     pub(crate) fn count_failure(&self, job: &str, error: &ScrapeError) {

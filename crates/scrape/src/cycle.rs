@@ -4,6 +4,7 @@
 //! slot that was never seen is resolved to a series. The row ends with one append to the store.
 //! Nothing of a body is stored unless all of it could be read and no limit was broken.
 
+mod exemplars;
 mod renew;
 mod slots;
 
@@ -21,7 +22,7 @@ use crate::columns::{Columns, column};
 use crate::error::ScrapeError;
 use crate::report::{self, Report};
 use crate::timed::Timed;
-use crate::translate::Translated;
+use crate::translate::{LineExemplar, Translated};
 
 /// Below this many dead columns a layout is not renewed.
 const DEAD_COLUMNS_MIN: usize = 64;
@@ -60,6 +61,8 @@ pub struct Body<'a> {
     pub format: Format,
     /// What the body was, if it was binary; the bytes are text all the same.
     pub translated: Option<Translated>,
+    /// The exemplars of a binary body, by sample.
+    pub exemplars: &'a [LineExemplar],
 }
 
 /// Samples that the store did not take, though their scrape succeeded.
@@ -71,6 +74,8 @@ pub struct Refused {
     pub out_of_order: u64,
     /// Older than the store still takes, or too far ahead of the clock.
     pub out_of_bounds: u64,
+    /// Exemplars older than the newest of their series.
+    pub late_exemplars: u64,
 }
 
 impl Refused {
@@ -147,6 +152,8 @@ pub struct Cycle {
     /// The last scrape failed or brought nothing: that a known slot appears tells nothing.
     forgotten: bool,
     timed: Timed,
+    /// Where exemplars were kept last, in the order of the body: the slot and the place.
+    exemplar_places: Vec<(Slot, u32)>,
     scratch: LabelsBuilder,
     /// Layouts of an earlier configuration, to be ended where the series did not come again.
     retired: Vec<Columns>,
@@ -174,6 +181,7 @@ impl Cycle {
             extra_lines: 0,
             forgotten: false,
             timed: Timed::default(),
+            exemplar_places: Vec::new(),
             scratch: LabelsBuilder::default(),
             retired: Vec::new(),
             retired_timed: Vec::new(),
@@ -229,6 +237,7 @@ impl Cycle {
             Err(ScrapeError::BodyTooLarge) => -1.0,
             Err(_) => 0.0,
         };
+        let exemplars = fetched.as_ref().map_or(&[][..], |body| body.exemplars);
         let fitted = fetched.and_then(|body| self.fit(body));
         let mut writer = writer.lock();
         self.open_layout(&mut writer)?;
@@ -259,6 +268,9 @@ impl Cycle {
         report.up = error.is_none();
         report.duration_seconds = duration.as_secs_f64();
         self.finish(&mut writer, at, &report, &mut refused)?;
+        if error.is_none() {
+            self.keep_exemplars(&writer, exemplars, at, &mut refused);
+        }
         if error.as_ref().is_some_and(ScrapeError::is_series_limit) {
             self.forget_slots();
         }

@@ -32,4 +32,4 @@ pub use pool::{PoolView, TargetView};
 pub use resolve::ResolveError;
 pub use target::{Target, TargetError};
 pub use task::Health;
-pub use translate::{TranslateError, Translated};
+pub use translate::{LineExemplar, TranslateError, Translated};

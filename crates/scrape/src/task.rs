@@ -17,7 +17,7 @@ use crate::fetch::{self, Kind};
 use crate::manager::Shared;
 use crate::schedule::Schedule;
 use crate::target::Target;
-use crate::translate::{Translated, translate};
+use crate::translate::{LineExemplar, Translated, translate};
 
 /// What a pool tells its targets.
 #[derive(Clone, Debug)]
@@ -154,8 +154,14 @@ impl Task {
         self.last = Some(at);
         let mut body = self.shared.take_buffer();
         let kind = self.fetch(&mut body).await;
-        let fetched = kind.and_then(|kind| self.understand(kind, &mut body));
-        let fetched = fetched.map(|(format, translated)| Body { bytes: &body, format, translated });
+        let mut exemplars = Vec::new();
+        let fetched = kind.and_then(|kind| self.understand(kind, &mut body, &mut exemplars));
+        let fetched = fetched.map(|(format, translated)| Body {
+            bytes: &body,
+            format,
+            translated,
+            exemplars: &exemplars,
+        });
         let elapsed = || clock.monotonic().saturating_sub(start);
         let outcome = self.cycle.lock().absorb(&self.shared.writer, fetched, at, elapsed);
         self.shared.give_buffer(body);
@@ -167,11 +173,14 @@ impl Task {
         &self,
         kind: Kind,
         body: &mut Vec<u8>,
+        exemplars: &mut Vec<LineExemplar>,
     ) -> Result<(Format, Option<Translated>), ScrapeError> {
         let Kind::Text(format) = kind else {
             let mut text = self.shared.take_buffer();
             text.clear();
-            let translated = translate(body, &self.plan.config, &mut text);
+            let wanted = self.shared.writer.lock().keep_exemplars().is_some();
+            let exemplars = wanted.then_some(exemplars);
+            let translated = translate(body, &self.plan.config, &mut text, exemplars);
             std::mem::swap(body, &mut text);
             self.shared.give_buffer(text);
             return Ok((Format::Text, Some(translated?)));
@@ -259,6 +268,7 @@ impl Task {
                 refused.out_of_bounds,
                 "Error on ingesting samples that are too old or are too far into the future",
             ),
+            (refused.late_exemplars, "Error on ingesting out-of-order exemplars"),
         ] {
             if count > 0 {
                 tracing::warn!(

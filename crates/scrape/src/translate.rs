@@ -7,10 +7,10 @@
 use std::io::Write as _;
 
 use narthex_config::ScrapeConfig;
-use narthex_expo::protobuf::{Item, NativeHistogram, ProtobufError, Wanted, read};
+use narthex_expo::protobuf::{Exemplar, Item, NativeHistogram, ProtobufError, Wanted, read};
 use narthex_model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use narthex_model::number::GoFloat;
-use narthex_model::{Histogram, MetricKind, PART};
+use narthex_model::{Histogram, Labels, MetricKind, PART, Timestamp};
 use narthex_store::Part;
 use narthex_store::histogram::parts;
 
@@ -43,26 +43,54 @@ pub struct Translated {
     pub extra_lines: u32,
 }
 
-/// Appends `body` as text to `out`.
+/// An exemplar of a body that was made text, which has no place for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineExemplar {
+    /// The number of the sample that it belongs to, in the order of the lines.
+    pub sample: u32,
+    /// Its labels.
+    pub labels: Labels,
+    /// What was observed.
+    pub value: f64,
+    /// When, if it tells.
+    pub at: Option<Timestamp>,
+}
+
+impl LineExemplar {
+    fn new(sample: u32, exemplar: &Exemplar<'_>) -> Self {
+        let Exemplar { labels, value, at } = exemplar;
+        let labels = Labels::from_pairs(labels.iter().copied());
+        Self { sample, labels, value: *value, at: *at }
+    }
+}
+
+/// Appends `body` as text to `out`, and its exemplars to `exemplars` where that is given.
 pub(crate) fn translate(
     body: &[u8],
     config: &ScrapeConfig,
     out: &mut Vec<u8>,
+    mut exemplars: Option<&mut Vec<LineExemplar>>,
 ) -> Result<Translated, TranslateError> {
+    let mut samples = 0;
     let mut translated = Translated { bytes: body.len(), extra_lines: 0 };
     let wanted = Wanted {
         native: config.scrape_native_histograms == Some(true),
         classic_too: config.always_scrape_classic_histograms == Some(true),
+        exemplars: exemplars.is_some(),
     };
     read(body, wanted, &mut |item| {
         match item {
             Item::Family { name, kind, help } => put_family(out, name, kind, help),
-            Item::Number { name, labels, bound, value, at } => {
+            Item::Number { name, labels, bound, value, at, exemplar } => {
                 let bound = bound.map(|(label, bound)| (label, open_metrics(bound)));
                 let extra = bound.as_ref().map(|(label, bound)| (*label, bound.as_str()));
                 put_line(out, name, labels, extra, value, at)?;
+                if let (Some(exemplar), Some(all)) = (exemplar, &mut exemplars) {
+                    all.push(LineExemplar::new(samples, &exemplar));
+                }
+                samples += 1;
             }
-            Item::Histogram { name, labels, value, at } => {
+            Item::Histogram { name, labels, value, at, exemplars: found } => {
                 let NativeHistogram { histogram, integer } = value;
                 let histogram = limited(histogram, config)?;
                 let mut lines = 0;
@@ -75,6 +103,10 @@ pub(crate) fn translate(
                 });
                 result?;
                 translated.extra_lines += lines - 1;
+                if let Some(all) = &mut exemplars {
+                    all.extend(found.iter().map(|found| LineExemplar::new(samples, found)));
+                }
+                samples += lines;
             }
         }
         if out.len() > TEXT_BYTES_MAX { Err(TranslateError::TooLarge) } else { Ok(()) }

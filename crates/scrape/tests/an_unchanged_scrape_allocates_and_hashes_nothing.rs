@@ -91,7 +91,12 @@ fn an_unchanged_scrape_allocates_and_hashes_nothing() {
         clock.set(at);
         let allocations_before = ALLOCATIONS.with(Cell::get);
         let hashes_before = narthex_model::hash::count();
-        let fetched = Ok(Body { bytes: body.as_bytes(), format: Format::Text, translated: None });
+        let fetched = Ok(Body {
+            bytes: body.as_bytes(),
+            format: Format::Text,
+            translated: None,
+            exemplars: &[],
+        });
         let elapsed = || Duration::from_millis(3 + scrape as u64 % 5);
         let outcome = cycle.absorb(&writer, fetched, at, elapsed).unwrap();
         if scrape >= WARM_UP {

@@ -24,6 +24,8 @@ fn config(keys: &str) -> Arc<ScrapeConfig> {
     Arc::new(config.scrape_configs.into_iter().next().expect("one job"))
 }
 
+mod exemplars;
+
 /// `name{label="value", ...}`, without the braces when there is nothing between them.
 fn shown(labels: &Labels) -> String {
     let mut rest = LabelsBuilder::from_labels(labels);
@@ -42,11 +44,16 @@ impl Bench {
     }
 
     fn absorb(&mut self, fetched: Result<&str, ScrapeError>) -> Outcome {
+        self.absorb_as(Format::Text, fetched)
+    }
+
+    fn absorb_as(&mut self, format: Format, fetched: Result<&str, ScrapeError>) -> Outcome {
         self.at = self.at.plus_millis(1000);
         let body = fetched.map(|text| Body {
             bytes: text.as_bytes(),
-            format: Format::Text,
+            format,
             translated: None,
+            exemplars: &[],
         });
         let outcome = self.cycle.absorb(&self.writer, body, self.at, || Duration::ZERO);
         outcome.expect("the store works")
@@ -55,12 +62,15 @@ impl Bench {
     /// Scrapes a protobuf body.
     fn scrape_binary(&mut self, body: &[u8]) -> Outcome {
         self.at = self.at.plus_millis(1000);
-        let mut text = Vec::new();
-        let translated = crate::translate::translate(body, &self.cycle.config, &mut text);
+        let (mut text, mut exemplars) = (Vec::new(), Vec::new());
+        let config = &self.cycle.config;
+        let all = Some(&mut exemplars);
+        let translated = crate::translate::translate(body, config, &mut text, all);
         let body = translated.map_err(ScrapeError::from).map(|translated| Body {
             bytes: &text,
             format: Format::Text,
             translated: Some(translated),
+            exemplars: &exemplars,
         });
         let outcome = self.cycle.absorb(&self.writer, body, self.at, || Duration::ZERO);
         outcome.expect("the store works")
@@ -197,7 +207,7 @@ fn nobody_may_send_parts() {
     // What was known of a translated body is not believed of another.
     assert!(bench.scrape_binary(&binary(&[1], "l")).error.is_none());
     let mut text = Vec::new();
-    crate::translate::translate(&binary(&[1], "l"), &bench.cycle.config, &mut text).unwrap();
+    crate::translate::translate(&binary(&[1], "l"), &bench.cycle.config, &mut text, None).unwrap();
     let outcome = bench.absorb(Ok(std::str::from_utf8(&text).unwrap()));
     let error = outcome.error.expect("a reserved label").to_string();
     assert!(error.contains("is reserved"), "{error}");
