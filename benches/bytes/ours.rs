@@ -144,7 +144,8 @@ impl Target {
         // A duration as they are met: some milliseconds, no two alike.
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let took = Duration::from_nanos(5_000_000 + (*seed >> 33) % 4_000_000);
-        let fetched = Ok(Body { bytes: body, format: Format::Text, translated: None, exemplars: &[] });
+        let fetched =
+            Ok(Body { bytes: body, format: Format::Text, translated: None, exemplars: &[] });
         let outcome = self.cycle.absorb(writer, fetched, Timestamp(at), || took)?;
         match outcome.error {
             Some(error) => bail!("row {row}: {error}"),

@@ -165,7 +165,8 @@ impl Target {
         let interval_ms = i64::try_from(INTERVAL_SECONDS * 1000)?;
         self.at = self.at.plus_millis(interval_ms);
         self.clock.set(self.at.0);
-        let fetched = Ok(Body { bytes: body, format: Format::Text, translated: None, exemplars: &[] });
+        let fetched =
+            Ok(Body { bytes: body, format: Format::Text, translated: None, exemplars: &[] });
         let outcome =
             self.cycle.absorb(&self.writer, fetched, self.at, || Duration::from_millis(7))?;
         match outcome.error {

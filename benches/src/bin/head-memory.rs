@@ -107,7 +107,12 @@ impl Bench {
                 recordings[target % 2].read(row + target * 7, &mut body)?;
                 let late = i64::try_from(target % 120)? * INTERVAL_MS / 120;
                 let at = self.turn(row, late)?;
-                let fetched = Ok(Body { bytes: &body, format: Format::Text, translated: None, exemplars: &[] });
+                let fetched = Ok(Body {
+                    bytes: &body,
+                    format: Format::Text,
+                    translated: None,
+                    exemplars: &[],
+                });
                 let elapsed = || Duration::from_millis(7);
                 let outcome = targets[target].absorb(&writer, fetched, at, elapsed)?;
                 if is_new {

@@ -136,7 +136,6 @@ impl Config {
         note(!self.remote_read.is_empty(), "remote_read: queries read the local store only");
         note(self.tracing.is_some(), "tracing: nothing is traced");
         note(self.otlp.is_some(), "otlp: nothing is received by OTLP");
-        note(self.storage.exemplars.is_some(), "storage.exemplars: exemplars are not stored");
         note(self.global.query_log_file.is_some(), "global.query_log_file: no query log yet");
         for job in &self.scrape_configs {
             let name = GoQuoted(&job.job_name);

@@ -35,9 +35,9 @@ section! {
 }
 
 section! {
-    /// `storage.exemplars`. Accepted; exemplars are not stored.
+    /// `storage.exemplars`; counts with `--enable-feature=exemplar-storage` only.
     pub struct Exemplars as "config.ExemplarsConfig" {
-        /// Most exemplars.
+        /// Most exemplars, of all series together; none if it is not positive.
         max_exemplars: i64 = 100_000,
     }
 }

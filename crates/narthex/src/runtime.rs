@@ -362,7 +362,21 @@ impl Server {
         let tsdb = config.storage.tsdb.as_ref();
         let window = tsdb.map_or(Duration::ZERO, |tsdb| tsdb.out_of_order_time_window);
         self.store.set_out_of_order_window(window);
+        self.resize_exemplars(config);
         Ok(())
+    }
+
+    /// Has as many exemplars kept as the configuration says, if that feature is on.
+    fn resize_exemplars(&self, config: &Config) {
+        let max = match self.app.flags.has_feature("exemplar-storage") {
+            true => config.storage.exemplars.clone().unwrap_or_default().max_exemplars,
+            false => 0,
+        };
+        let max = usize::try_from(max).unwrap_or(0);
+        let (from, kept) = self.store.exemplars().set_max(max);
+        if from != max {
+            tracing::info!(from, to = max, kept, "Exemplar storage resized");
+        }
     }
 
     /// Reads the configuration again; when it is bad, the old one stays.

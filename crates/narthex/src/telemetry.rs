@@ -5,6 +5,7 @@
 
 mod discovery;
 mod engine;
+mod exemplars;
 mod http;
 mod process;
 mod receive;
@@ -19,6 +20,7 @@ use narthex_model::Timestamp;
 
 pub use discovery::discovery;
 pub use engine::Engine;
+pub use exemplars::exemplars;
 pub use http::Http;
 pub use receive::receive;
 pub use remote::remote;

@@ -7,6 +7,7 @@
 mod admin;
 pub mod body;
 pub mod error;
+mod exemplars;
 mod expression;
 mod federate;
 pub mod json;
@@ -55,6 +56,7 @@ pub type Answer = Result<reply::Reply, error::ApiError>;
 pub fn router(app: &Arc<App>) -> Router {
     let api = Router::new()
         .merge(query::routes())
+        .merge(exemplars::routes())
         .merge(expression::routes())
         .merge(series::routes())
         .merge(status::routes())

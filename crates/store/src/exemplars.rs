@@ -50,6 +50,9 @@ pub struct Outgoing {
     pub exemplar: Exemplar,
 }
 
+/// How many series are read without letting go of the ring.
+const SERIES_PER_TURN: usize = 256;
+
 /// What became of an exemplar that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -79,6 +82,10 @@ impl Taken {
 pub struct ExemplarStats {
     /// Exemplars that were kept.
     pub appended: u64,
+    /// Exemplars that were kept, or had been before.
+    pub accepted: u64,
+    /// Exemplars that came too late.
+    pub out_of_order: u64,
     /// Exemplars kept now.
     pub exemplars: u64,
     /// Series that have any.
@@ -109,9 +116,16 @@ impl Exemplars {
     pub fn select(
         &self,
         range: TimeRange,
-        wanted: impl FnMut(&Labels) -> bool,
+        mut wanted: impl FnMut(&Labels) -> bool,
     ) -> Vec<SeriesExemplars> {
-        let mut found = self.ring.lock().select(range, wanted);
+        let mut series = self.ring.lock().series_in(range);
+        // Scrapes wait for the ring, so it is not held while series are matched.
+        series.retain(|(_, labels)| wanted(labels));
+        let mut found = Vec::new();
+        for turn in series.chunks(SERIES_PER_TURN) {
+            let ring = self.ring.lock();
+            found.extend(turn.iter().filter_map(|(series, _)| ring.read(*series, range)));
+        }
         found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         // A series that was forgotten and came again has two numbers.
         found.dedup_by(|later, first| {
@@ -169,14 +183,15 @@ impl crate::Writer {
 impl Keeping<'_> {
     /// Keeps an exemplar of `series`, if it is a new one. `place` is where the series was found
     /// before, and is updated: whoever hands in the same one each time spares a look-up.
-    pub fn offer(
-        &mut self,
-        series: SeriesRef,
-        place: &mut u32,
-        incoming: &Incoming<'_>,
-    ) -> Taken {
+    pub fn offer(&mut self, series: SeriesRef, place: &mut u32, incoming: &Incoming<'_>) -> Taken {
         let labels = || self.store.labels(series).map(|labels| labels.whole());
         self.ring.offer(series, place, incoming, self.row, labels)
+    }
+
+    /// Counts exemplars that came too late. What a target shows again beside new ones is refused
+    /// too and is not meant.
+    pub fn count_late(&mut self, exemplars: u64) {
+        self.ring.count_late(exemplars);
     }
 }
 

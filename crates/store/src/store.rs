@@ -18,8 +18,8 @@ use crate::upkeep::{Chores, UpkeepCounters};
 use crate::view::View;
 use crate::wal::WalHandle;
 use crate::{
-    Cardinality, Error, Exemplars, Journal, LayoutRef, Options, Retention, RowReader, RowSeq, SeriesRef,
-    Snapshot, Stats,
+    Cardinality, Error, Exemplars, Journal, LayoutRef, Options, Retention, RowReader, RowSeq,
+    SeriesRef, Snapshot, Stats,
 };
 
 /// An open data directory. Shared by all threads; rows enter through the one

@@ -25,6 +25,7 @@ const COUNTERS: &[(&str, &str, Get)] = &[
     ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "Total number of samples rejected due to duplicate timestamps but different values.", |c| &c.duplicate),
     ("prometheus_target_scrapes_sample_out_of_order_total", "Total number of samples rejected due to not being out of the expected order.", |c| &c.out_of_order),
     ("prometheus_target_scrapes_sample_out_of_bounds_total", "Total number of samples rejected due to timestamp falling outside of the time bounds.", |c| &c.out_of_bounds),
+    ("prometheus_target_scrapes_exemplar_out_of_order_total", "Total number of exemplar rejected due to not being out of the expected order.", |c| &c.late_exemplars),
     ("narthex_scrapes_total", "Scrapes that were tried.", |c| &c.scrapes),
     ("narthex_scrape_samples_total", "Samples that went into rows.", |c| &c.samples),
     ("narthex_scrape_store_failures_total", "Rows that the store failed to take.", |c| &c.store_failed),

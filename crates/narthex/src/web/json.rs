@@ -68,6 +68,13 @@ fn float(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// Appends a value as a string.
+pub fn quoted_float(out: &mut Vec<u8>, value: f64) {
+    out.push(b'"');
+    float(out, value);
+    out.push(b'"');
+}
+
 /// Appends `[seconds,"value"]`.
 pub fn sample(out: &mut Vec<u8>, at: Timestamp, value: f64) {
     out.push(b'[');

@@ -52,6 +52,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     if let Some(parts) = app.parts() {
         let stats = parts.store.stats();
         crate::telemetry::store(&mut page, &stats);
+        crate::telemetry::exemplars(&mut page, &parts.store.exemplars().stats());
         crate::telemetry::remote(&mut page, &parts.remote.stats(), &stats);
         crate::telemetry::scrape(&mut page, &parts.scrape);
         crate::telemetry::discovery(&mut page, &parts.discovery.stats());

@@ -6,13 +6,11 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use narthex_model::Timestamp;
 
+use super::Routes;
 use super::error::{ApiError, Kind};
 use super::params::{self, Params};
-use super::reply::{Notes, Reply};
 use super::result::ResultBody;
-use super::{Answer, Routes};
 use crate::app::App;
 use crate::engine::{self, Ask, When};
 
@@ -26,7 +24,6 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .route("/query", get(instant).post(instant))
         .route("/query_range", get(range).post(range))
-        .route("/query_exemplars", get(exemplars).post(exemplars))
 }
 
 async fn instant(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
@@ -98,17 +95,6 @@ fn timeout(params: &Params, most: Duration) -> Result<Duration, ApiError> {
             Err(reason) => Err(ApiError::parameter("timeout", reason)),
         },
     }
-}
-
-/// Exemplars are not kept, so there are none; the parameters are checked.
-async fn exemplars(params: Params) -> Answer {
-    let start = params.time("start")?.unwrap_or(Timestamp::MIN);
-    let end = params.time("end")?.unwrap_or(Timestamp::MAX);
-    if end < start {
-        return Err(ApiError::bad("end timestamp must not be before start timestamp"));
-    }
-    engine::check(params.get("query")).map_err(ApiError::bad)?;
-    Ok(Reply::literal("[]").with(Notes::default()))
 }
 
 #[cfg(test)]

@@ -31,8 +31,9 @@ impl Share {
     }
 
     /// When only some are late, they are what came before and is shown again.
-    fn settle(self, refused: &mut Refused) {
+    fn settle(self, keeping: &mut Keeping<'_>, refused: &mut Refused) {
         if self.late == self.all {
+            keeping.count_late(self.late);
             refused.late_exemplars += self.late;
         }
     }
@@ -63,7 +64,7 @@ impl Cycle {
             count += 1;
             let mut share = Share::default();
             share.note(self.keep(&mut keeping, slot, place, &incoming));
-            share.settle(refused);
+            share.settle(&mut keeping, refused);
         });
         for of_sample in brought.chunk_by(|a, b| a.sample == b.sample) {
             let sample = of_sample.first().map_or(usize::MAX, |first| first.sample as usize);
@@ -77,7 +78,7 @@ impl Cycle {
                 labels.iter().for_each(|(name, value)| incoming.label(name, value));
                 share.note(self.keep(&mut keeping, slot, place, &incoming));
             }
-            share.settle(refused);
+            share.settle(&mut keeping, refused);
         }
         places.truncate(count);
         self.exemplar_places = places;

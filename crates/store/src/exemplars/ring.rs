@@ -28,6 +28,8 @@ pub(super) struct Ring {
     /// Bytes of labels.
     label_bytes: usize,
     appended: u64,
+    repeated: u64,
+    late: u64,
 }
 
 #[derive(Debug)]
@@ -105,7 +107,10 @@ impl Ring {
         if let Some(newest) = known.and_then(|newest| self.get(newest)) {
             match judge(newest, incoming) {
                 Taken::Kept => {}
-                other => return other,
+                other => {
+                    self.repeated += u64::from(other == Taken::Repeated);
+                    return other;
+                }
             }
         }
         if known.is_none() {
@@ -205,32 +210,30 @@ impl Ring {
         self.max.saturating_mul(BYTES_PER_EXEMPLAR_MAX)
     }
 
-    pub(super) fn select(
-        &self,
-        range: TimeRange,
-        mut wanted: impl FnMut(&Labels) -> bool,
-    ) -> Vec<SeriesExemplars> {
-        let mut found = Vec::new();
-        for entry in self.series.iter().filter(|entry| entry.series.is_some()) {
+    /// The series that may have exemplars within `range`, and their labels.
+    pub(super) fn series_in(&self, range: TimeRange) -> Vec<(SeriesRef, Labels)> {
+        let overlaps = |entry: &&Entry| {
             let ends = (self.get(entry.oldest), self.get(entry.newest));
-            let (Some(oldest), Some(newest)) = ends else { continue };
-            let overlaps = oldest.at <= range.end && newest.at >= range.start;
-            if !overlaps || !wanted(&entry.labels) {
-                continue;
+            let (Some(oldest), Some(newest)) = ends else { return false };
+            oldest.at <= range.end && newest.at >= range.start
+        };
+        let entries = self.series.iter().filter(overlaps);
+        entries.filter_map(|entry| Some((entry.series?, entry.labels.clone()))).collect()
+    }
+
+    /// The exemplars of a series within `range`; `None` if there are none.
+    pub(super) fn read(&self, series: SeriesRef, range: TimeRange) -> Option<SeriesExemplars> {
+        let entry = self.series.get(*self.places.get(&series)? as usize)?;
+        let mut exemplars = Vec::new();
+        let mut number = entry.oldest;
+        while let Some(kept) = self.get(number).filter(|kept| kept.at <= range.end) {
+            if kept.at >= range.start {
+                exemplars.push(kept.to_exemplar());
             }
-            let mut exemplars = Vec::new();
-            let mut number = entry.oldest;
-            while let Some(kept) = self.get(number).filter(|kept| kept.at <= range.end) {
-                if kept.at >= range.start {
-                    exemplars.push(kept.to_exemplar());
-                }
-                number = kept.next;
-            }
-            if !exemplars.is_empty() {
-                found.push(SeriesExemplars { labels: entry.labels.clone(), exemplars });
-            }
+            number = kept.next;
         }
-        found
+        let labels = entry.labels.clone();
+        (!exemplars.is_empty()).then_some(SeriesExemplars { labels, exemplars })
     }
 
     pub(super) fn after(
@@ -252,9 +255,15 @@ impl Ring {
         (next, lost)
     }
 
+    pub(super) fn count_late(&mut self, exemplars: u64) {
+        self.late += exemplars;
+    }
+
     pub(super) fn stats(&self) -> ExemplarStats {
         ExemplarStats {
             appended: self.appended,
+            accepted: self.appended + self.repeated,
+            out_of_order: self.late,
             exemplars: self.kept.len() as u64,
             series: self.places.len() as u64,
             bytes: self.bytes() as u64,
