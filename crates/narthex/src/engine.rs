@@ -103,6 +103,7 @@ fn options(app: &App, ask: &Ask, ticket: &Ticket) -> Options {
         experimental: app.flags.has_feature("promql-experimental-functions"),
         default_step: app.config.load().config.global.evaluation_interval,
         delayed_name_removal: app.flags.has_feature("promql-delayed-name-removal"),
+        release: narthex_promql::Release::default(),
         canceled: Some(Arc::clone(&ticket.cancel)),
         clock: Some(Arc::clone(&app.clock)),
     }

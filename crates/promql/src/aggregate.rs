@@ -10,8 +10,8 @@ use crate::budget::Budget;
 use crate::column::{Column, Slots, is_metadata, join_same};
 use crate::eval::Evaluator;
 use crate::native::Natives;
-use crate::numeric::quantile;
-use crate::plan::{Aggregate, AggregateOp, Expr, Span};
+use crate::numeric::{go_max, go_min, quantile};
+use crate::plan::{Aggregate, AggregateOp, Expr, Node, Span};
 use crate::steps::Steps;
 
 mod fold;
@@ -22,8 +22,26 @@ mod rank;
 #[derive(Debug)]
 pub(crate) struct Group {
     labels: Labels,
-    drop_name: bool,
+    name: NameMark,
     members: Vec<usize>,
+}
+
+/// Whether the metric's name of a group goes: that is told by the elements of its last step.
+#[derive(Clone, Copy, Debug, Default)]
+struct NameMark {
+    last: Option<usize>,
+    drops: bool,
+}
+
+impl NameMark {
+    fn add(&mut self, column: &Column) {
+        let last = column.last_used();
+        if last > self.last {
+            *self = Self { last, drops: column.drop_name };
+        } else if last == self.last {
+            self.drops |= column.drop_name;
+        }
+    }
 }
 
 impl Evaluator<'_> {
@@ -37,7 +55,7 @@ impl Evaluator<'_> {
         let whole = self.place;
         let (params, param_span) = match (&aggregate.param, aggregate.op) {
             (None, _) | (_, AggregateOp::CountValues) => (Vec::new(), Span::default()),
-            (Some(param), _) => (self.scalar(param, steps)?, param.bare().span),
+            (Some(param), _) => (self.parameter(param, steps)?, param.bare().span),
         };
         if let (Some(param), AggregateOp::CountValues) = (&aggregate.param, aggregate.op) {
             check_label(param)?;
@@ -85,17 +103,22 @@ impl Evaluator<'_> {
         Ok(out)
     }
 
+    /// Computes a parameter. Prometheus does not resolve its fixed times: see
+    /// `fixed_instant`.
+    fn parameter(&mut self, param: &Node, steps: Steps) -> Result<Vec<f64>, Error> {
+        let outer = self.unresolved.replace(steps.start);
+        let values = self.scalar(param, steps);
+        self.unresolved = outer;
+        values
+    }
+
     /// Warns of each kind of value that is no quantile.
     pub(crate) fn warn_quantile(&mut self, values: &[f64], at: Span) {
         let (low, high) = bounds(values);
         let mut wrong = Vec::new();
-        if values.iter().any(|value| value.is_nan()) {
-            // Then it has no least and no greatest one.
-            wrong.push(f64::NAN);
-        } else {
-            wrong.extend([high].into_iter().filter(|&value| value > 1.0));
-            wrong.extend([low].into_iter().filter(|&value| value < 0.0));
-        }
+        wrong.extend(values.iter().copied().find(|value| value.is_nan()));
+        wrong.extend([high].into_iter().filter(|&value| value > 1.0));
+        wrong.extend([low].into_iter().filter(|&value| value < 0.0));
         for value in wrong {
             let value = GoFloat(value);
             let message = format!("quantile value should be between 0 and 1, got {value}");
@@ -104,14 +127,14 @@ impl Evaluator<'_> {
     }
 }
 
-/// The least and the greatest of `values`.
+/// The least and the greatest of `values`, as Go finds them: NaN counts, unless one is infinite.
 fn bounds(values: &[f64]) -> (f64, f64) {
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let low = values.iter().copied().reduce(go_min).unwrap_or(0.0);
+    let high = values.iter().copied().reduce(go_max).unwrap_or(0.0);
     (low, high)
 }
 
-fn check_label(param: &crate::plan::Node) -> Result<(), Error> {
+fn check_label(param: &Node) -> Result<(), Error> {
     match &param.bare().expr {
         Expr::String(label) if label.is_empty() || !crate::plan::is_utf8(label) => {
             let shown = crate::plan::quoted(label);
@@ -152,11 +175,11 @@ fn groups(aggregate: &Aggregate, columns: &[Column]) -> Vec<Group> {
         let next = groups.len();
         let place = *places.entry(labels.clone()).or_insert(next);
         if place == next {
-            groups.push(Group { labels, drop_name: false, members: Vec::new() });
+            groups.push(Group { labels, name: NameMark::default(), members: Vec::new() });
         }
         if let Some(group) = groups.get_mut(place) {
             group.members.push(index);
-            group.drop_name |= column.drop_name;
+            group.name.add(column);
         }
     }
     groups
@@ -180,7 +203,7 @@ fn quantiles(group: &Group, columns: &[Column], params: &[f64], steps: Steps) ->
             slots.push(quantile(params.get(step).copied().unwrap_or(f64::NAN), &mut values));
         }
     }
-    slots.column(group.labels.clone(), group.drop_name)
+    slots.column(group.labels.clone(), group.name.drops)
 }
 
 /// How often each value occurs, the value being a label of the result.

@@ -7,13 +7,17 @@ use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_abse
 use crate::Error;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::{Evaluator, only_if, truth};
+use crate::gomath;
 use crate::native::is_handle;
 use crate::plan::{Binary, BinaryOp, Matching, Span};
 use crate::power::power;
 use crate::steps::Steps;
 
+mod clash;
 mod join;
 mod native;
+
+use native::{Remarks, Verdict, pair};
 
 /// The value of `a op b`, for a comparison 1 or 0.
 #[expect(clippy::float_cmp, reason = "the operators compare exactly")]
@@ -25,7 +29,7 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Divide => a / b,
         BinaryOp::Modulo => a % b,
         BinaryOp::Power => power(a, b),
-        BinaryOp::Atan2 => a.atan2(b),
+        BinaryOp::Atan2 => gomath::atan2(a, b),
         BinaryOp::Equal => truth(a == b),
         BinaryOp::NotEqual => truth(a != b),
         BinaryOp::Less => truth(a < b),
@@ -65,8 +69,13 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Flow, Error> {
         let held = self.budget.held();
+        let hints = self.hints;
+        if binary.op.is_trim() {
+            self.hints = hints.with_buckets();
+        }
         let left = self.eval(&binary.left, steps)?;
         let right = self.eval(&binary.right, steps)?;
+        self.hints = hints;
         let columns = match (left, right) {
             (Flow::Scalar(_), Flow::Scalar(_)) if binary.op.is_trim() => {
                 let op = binary.op.as_str();
@@ -108,18 +117,20 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Column>, Error> {
         let filters = binary.op.is_comparison() && !binary.returns_bool;
         let special = self.natives.any() || binary.op.is_trim();
+        let mut remarks = Remarks::new(if special { numbers.len() } else { 0 });
         for column in &mut columns {
             column.map(|step, value| {
                 let number = numbers.get(step).copied().unwrap_or(f64::NAN);
                 if special && (is_handle(value) || binary.op.is_trim()) {
-                    return native::with_number(
-                        binary,
-                        &self.natives,
-                        value,
-                        number,
-                        swapped,
-                        span,
-                    );
+                    let (a, b) = if swapped { (number, value) } else { (value, number) };
+                    return match pair(binary, &self.natives, a, b) {
+                        Verdict::Kept(value) | Verdict::Remarked(value, _) => value,
+                        Verdict::Filtered => ABSENT,
+                        Verdict::Failed(remark) => {
+                            remarks.put(step, remark);
+                            ABSENT
+                        }
+                    };
                 }
                 if !swapped {
                     return element(binary, value, number);
@@ -132,6 +143,7 @@ impl Evaluator<'_> {
                 self.drop_name(column);
             }
         }
+        remarks.make(&self.natives, span);
         join_same(columns, false)
     }
 }

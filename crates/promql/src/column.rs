@@ -36,6 +36,16 @@ impl Column {
         slots.filter(|(_, v)| !is_absent(**v)).map(|(index, &v)| (self.first + index, v))
     }
 
+    /// The first step that has a value.
+    fn first_used(&self) -> Option<usize> {
+        self.values.iter().position(|&value| !is_absent(value)).map(|index| self.first + index)
+    }
+
+    /// The last step that has a value.
+    pub(crate) fn last_used(&self) -> Option<usize> {
+        self.values.iter().rposition(|&value| !is_absent(value)).map(|index| self.first + index)
+    }
+
     /// Changes each value; gives [`ABSENT`] to remove one.
     pub(crate) fn map(&mut self, mut change: impl FnMut(usize, f64) -> f64) {
         for (index, value) in self.values.iter_mut().enumerate() {
@@ -52,8 +62,12 @@ impl Column {
 
     /// Takes `other`'s values where this has none; false if both have one at a step.
     fn absorb(&mut self, other: &Self) -> bool {
-        if other.is_empty() {
+        let (Some(mine), Some(others)) = (self.first_used(), other.first_used()) else {
             return true;
+        };
+        if others < mine {
+            // The series began as the other.
+            self.drop_name = other.drop_name;
         }
         let first = self.first.min(other.first);
         let end = (self.first + self.values.len()).max(other.first + other.values.len());

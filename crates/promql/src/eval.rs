@@ -11,9 +11,10 @@ use crate::annotation::Annotations;
 use crate::budget::Budget;
 use crate::column::{Column, Flow, drop_metadata, join_same};
 use crate::native::{Hints, Natives};
+use crate::options::Release;
 use crate::output::Point;
 use crate::plan::duration::QueryTimes;
-use crate::plan::{At, Expr, Length, Node, Span};
+use crate::plan::{Expr, Length, Node, Span};
 use crate::steps::Steps;
 use crate::{Error, Options, Output, Plan, Series, Value, ValueType};
 
@@ -134,6 +135,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) starts: Vec<(Timestamp, i64)>,
     /// How hints of histograms are read.
     pub(crate) hints: Hints,
+    /// Within the parameter of an aggregation, where its evaluation begins.
+    pub(crate) unresolved: Option<i64>,
     /// Where the selector or the aggregation stands that is begun.
     pub(crate) place: Span,
 }
@@ -160,6 +163,7 @@ impl<'a> Evaluator<'a> {
             natives,
             starts: Vec::new(),
             hints: Hints::default(),
+            unresolved: None,
             place: Span::default(),
         })
     }
@@ -192,15 +196,6 @@ impl<'a> Evaluator<'a> {
         length.resolve(times).map_err(Error::Execution)
     }
 
-    /// The fixed time that `at` means.
-    pub(crate) fn fixed(&self, at: Option<At>) -> Option<i64> {
-        match at? {
-            At::Time(time) => Some(time.0),
-            At::Start => Some(self.times.start),
-            At::End => Some(self.times.end),
-        }
-    }
-
     /// How far back instant selectors look, in milliseconds.
     pub(crate) fn lookback(&self) -> i64 {
         millis(self.options.lookback).max(1)
@@ -218,7 +213,7 @@ impl<'a> Evaluator<'a> {
             Expr::Paren(inner) => return self.eval(inner, steps),
             _ => {}
         }
-        if node.invariant && steps.count > 1 {
+        if node.invariant && steps.count > 1 && self.unresolved.is_none() {
             let once = self.eval_varying(node, Steps { count: 1, ..steps })?;
             return self.repeat(once, steps.count);
         }
@@ -306,7 +301,8 @@ impl<'a> Evaluator<'a> {
                     self.drop_name(column);
                 }
                 if !self.options.delayed_name_removal {
-                    return Ok(Flow::Vector(join_same(std::mem::take(columns), true)?));
+                    let strict = self.options.release == Release::V3_5;
+                    return Ok(Flow::Vector(join_same(std::mem::take(columns), strict)?));
                 }
             }
         }

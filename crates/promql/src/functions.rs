@@ -8,7 +8,8 @@ use crate::annotation::TEXTS_MAX;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::Evaluator;
 use crate::native::is_handle;
-use crate::plan::{Call, Edge, Expr, Func, Node, Span};
+use crate::options::Release;
+use crate::plan::{Call, Edge, Expr, Func, Node, Selector, Span};
 use crate::select::Taker;
 use crate::steps::Steps;
 use crate::window::Window;
@@ -32,7 +33,7 @@ mod trend;
 pub(crate) type WindowFn = fn(&Window<'_>, &[f64]) -> f64;
 
 /// The window function of `func`, if it is a function of a range.
-pub(crate) fn window_fn(func: Func) -> Option<WindowFn> {
+pub(crate) fn window_fn(func: Func, release: Release) -> Option<WindowFn> {
     Some(match func {
         Func::Rate => rate::rate,
         Func::Increase => rate::increase,
@@ -54,6 +55,7 @@ pub(crate) fn window_fn(func: Func) -> Option<WindowFn> {
         Func::PresentOverTime | Func::AbsentOverTime => over_time::present,
         Func::StddevOverTime => over_time::stddev,
         Func::StdvarOverTime => over_time::stdvar,
+        Func::MadOverTime if release == Release::V3_5 => over_time::mad_of_most,
         Func::MadOverTime => over_time::mad,
         Func::QuantileOverTime => over_time::quantile,
         Func::TsOfFirstOverTime => over_time::ts_of_first,
@@ -123,7 +125,7 @@ impl Evaluator<'_> {
 
     fn call_inside(&mut self, call: &Call, span: Span, steps: Steps) -> Result<Flow, Error> {
         let func = call.function.func;
-        if let Some(compute) = window_fn(func) {
+        if let Some(compute) = window_fn(func, self.options.release) {
             return self.range_call(call, compute, steps).map(Flow::Vector);
         }
         if let Some(numbers) = self.number_call(call, steps)? {
@@ -169,6 +171,7 @@ impl Evaluator<'_> {
             Func::Pi => std::f64::consts::PI,
             Func::Start => seconds(times.start),
             Func::End => seconds(times.end),
+            Func::Step if times.start == times.end => 0.0,
             Func::Step => seconds(times.step),
             Func::Range => seconds(times.end.saturating_sub(times.start)),
             Func::Time => {
@@ -221,13 +224,14 @@ impl Evaluator<'_> {
         let func = call.function.func;
         let range = call.range()?;
         check_edge(call, range)?;
+        let place = place_of(range);
         let mut numbers = Vec::new();
         for arg in call.args.iter().filter(|arg| !is_range(arg)) {
             numbers.push((self.scalar(arg, steps)?, arg.bare().span));
         }
         if numbers.is_empty() {
             let mut visit =
-                |_: usize, window: &Window<'_>| apply(func, compute, window, &[], range.span);
+                |_: usize, window: &Window<'_>| apply(func, compute, window, &[], place);
             self.windows(range, steps, &mut visit, taker)?;
             return Ok(range);
         }
@@ -240,12 +244,13 @@ impl Evaluator<'_> {
             trend::check(func, &at_step)?;
             if let (Func::QuantileOverTime, Some(&q)) = (func, at_step.first())
                 && !(0.0..=1.0).contains(&q)
+                && window.values.iter().any(|&value| !is_handle(value))
                 && wrong.last() != Some(&q)
                 && wrong.len() < TEXTS_MAX
             {
                 wrong.push(q);
             }
-            apply(func, compute, window, &at_step, range.span)
+            apply(func, compute, window, &at_step, place)
         };
         self.windows(range, steps, &mut visit, taker)?;
         for q in wrong {
@@ -276,12 +281,7 @@ impl Evaluator<'_> {
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
                 crate::plan::quoted(name)
             );
-            // Prometheus does not know the place of samples that it computed.
-            let place = match &range.bare().expr {
-                Expr::Subquery(_) => Span::default(),
-                _ => range.bare().span,
-            };
-            self.notes.info(&message, place);
+            self.notes.info(&message, place_of(range));
         }
     }
 
@@ -322,23 +322,31 @@ impl Evaluator<'_> {
     /// The time of each sample that a selector finds; of anything else the time of evaluation.
     fn timestamp(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
         let arg = call.arg(0)?;
-        let mut columns = match &arg.bare().expr {
-            Expr::Vector(selector) if selector.edge == Edge::Plain => {
-                self.select_with(selector, steps, |at, _| at.seconds())?
+        let mut columns = if let Expr::Vector(selector) = &arg.bare().expr {
+            // Also of a smoothed selector, the time of the sample before.
+            let plain = Selector { edge: Edge::Plain, ..selector.clone() };
+            self.select_with(&plain, steps, |at, _| at.seconds())?
+        } else {
+            let mut columns = self.vector(arg, steps)?;
+            let seconds = |step| narthex_model::Timestamp(steps.at(step)).seconds();
+            for column in &mut columns {
+                column.map(|step, _| seconds(step));
             }
-            _ => {
-                let mut columns = self.vector(arg, steps)?;
-                let seconds = |step| narthex_model::Timestamp(steps.at(step)).seconds();
-                for column in &mut columns {
-                    column.map(|step, _| seconds(step));
-                }
-                columns
-            }
+            columns
         };
         for column in &mut columns {
             self.drop_name(column);
         }
         join_same(columns, false)
+    }
+}
+
+/// The place of a range that annotations name. Prometheus does not know that of samples that it
+/// computed.
+fn place_of(range: &Node) -> Span {
+    match &range.bare().expr {
+        Expr::Subquery(_) => Span::default(),
+        _ => range.bare().span,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Computes a `PromQL` expression over a snapshot of the store, as Prometheus 3.5 does.
+//! Computes a `PromQL` expression over a snapshot of the store, as Prometheus does.
 //!
 //! [`parse`] reads a query into a [`Plan`]: a typed tree in which every node knows where in the
 //! text it stands, for errors and annotations name that place. [`instant`] and [`range`] compute
@@ -18,7 +18,10 @@ mod column;
 mod error;
 mod eval;
 mod functions;
+mod gomath;
+mod gosort;
 pub mod memory;
+
 mod native;
 mod numeric;
 pub mod options;
@@ -34,6 +37,6 @@ mod window;
 
 pub use error::{Error, ErrorKind, ParseError};
 pub use eval::{instant, range};
-pub use options::Options;
+pub use options::{Options, Release};
 pub use output::{Output, Point, Series, Stats, Value};
 pub use plan::{Plan, ValueType, parse};

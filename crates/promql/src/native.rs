@@ -18,6 +18,7 @@ use crate::column::{Column, Slots};
 use crate::eval::Evaluator;
 use crate::functions::native::{smooth, words};
 use crate::memory::{Part, Purse};
+use crate::options::Release;
 use crate::plan::{Expr, Func, Node, Selector, Span};
 use crate::select::interpolate;
 use crate::steps::Steps;
@@ -55,6 +56,7 @@ pub(crate) struct Natives {
     samples_max: usize,
     purse: Rc<Purse>,
     canceled: Option<Arc<AtomicBool>>,
+    release: Release,
 }
 
 impl Natives {
@@ -67,6 +69,7 @@ impl Natives {
             samples_max: options.max_samples,
             purse: Rc::clone(purse),
             canceled: options.canceled.clone(),
+            release: options.release,
         }
     }
 
@@ -150,6 +153,21 @@ impl Natives {
         }
     }
 
+    /// The value, of which nothing is known about resets if it is a histogram.
+    pub(crate) fn without_hint(&self, value: f64) -> f64 {
+        match self.get(value) {
+            Some(histogram) if histogram.hint != Hint::Unknown => {
+                self.add(Histogram { hint: Hint::Unknown, ..Histogram::clone(&histogram) })
+            }
+            _ => value,
+        }
+    }
+
+    /// Which Prometheus is followed.
+    pub(crate) fn release(&self) -> Release {
+        self.release
+    }
+
     /// The value with the other sign.
     pub(crate) fn negative(&self, value: f64) -> f64 {
         match self.get(value) {
@@ -217,8 +235,8 @@ impl Hints {
         }
     }
 
-    /// Within a subquery.
-    pub(crate) fn within_subquery(self) -> Self {
+    /// Within a subquery or a trim, which look at buckets.
+    pub(crate) fn with_buckets(self) -> Self {
         Self { kept: true, ..self }
     }
 
@@ -250,6 +268,7 @@ impl Evaluator<'_> {
         }
         if self.hints.are_found() {
             find_resets(&mut read.values);
+            drop_buckets(&mut read.values);
         }
         let mut merged = Samples::default();
         let mut numbers = samples.times.iter().zip(&samples.values).peekable();
@@ -344,7 +363,8 @@ impl Evaluator<'_> {
                     let of = |(at, value)| Sample { at: Timestamp(at), value };
                     interpolate(of(before), of(next), at, false)
                 }
-                (Some((_, value)), None) => value,
+                // What was known of resets says nothing of a value that is carried on.
+                (Some((_, value)), None) => natives.without_hint(value),
                 (None, _) => ABSENT,
             });
         }
@@ -381,6 +401,14 @@ impl Evaluator<'_> {
             self.drop_name(column);
         }
         crate::column::join_same(columns, false)
+    }
+}
+
+/// Leaves nothing but count and sum.
+fn drop_buckets(histograms: &mut [Arc<Histogram>]) {
+    for histogram in histograms {
+        let &Histogram { hint, schema, count, sum, .. } = &**histogram;
+        *histogram = Arc::new(Histogram { hint, schema, count, sum, ..Histogram::default() });
     }
 }
 

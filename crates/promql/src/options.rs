@@ -20,6 +20,16 @@ pub const MEMORY_BYTES_MAX: usize = 1 << 30;
 /// Default of [`Options::timeout`].
 pub const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Which Prometheus is followed where its releases answer differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Release {
+    /// 3.5, the release that is supported for long.
+    #[default]
+    V3_5,
+    /// The newest, which is 3.14.
+    Newest,
+}
+
 /// How a query is to be computed, and within which limits.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -39,6 +49,8 @@ pub struct Options {
     pub default_step: Duration,
     /// Whether metric names are dropped at the end of the evaluation rather than at once.
     pub delayed_name_removal: bool,
+    /// Which Prometheus is followed where its releases answer differently.
+    pub release: Release,
     /// The clock that the timeout is measured with; without one there is no timeout.
     pub clock: Option<Arc<dyn Clock>>,
     /// Set to stop the query: it ends with [`crate::Error::Canceled`] soon after.
@@ -56,6 +68,7 @@ impl Default for Options {
             experimental: false,
             default_step: Duration::from_secs(60),
             delayed_name_removal: false,
+            release: Release::default(),
             clock: None,
             canceled: None,
         }

@@ -165,6 +165,8 @@ impl Node {
             Expr::Call(call) => {
                 !call.function.func.depends_on_time() && call.args.iter().all(|arg| arg.invariant)
             }
+            // What the parameter is does not count.
+            Expr::Aggregate(aggregate) => aggregate.inner.invariant,
             _ => self.children().all(|child| child.invariant),
         }
     }

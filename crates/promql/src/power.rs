@@ -1,6 +1,8 @@
 //! Powers as Go computes them: of whole exponents by squaring, so that the last digits are the
 //! same as in Prometheus.
 
+use crate::gomath::{exp, ln};
+
 /// `base` to the power of `exponent`, with the special cases of Go's `math.Pow`.
 #[expect(clippy::float_cmp, reason = "special cases are exact")]
 pub(crate) fn power(base: f64, exponent: f64) -> f64 {
@@ -34,7 +36,7 @@ pub(crate) fn power(base: f64, exponent: f64) -> f64 {
             part -= 1.0;
             whole += 1.0;
         }
-        scaled = (part * base.ln()).exp();
+        scaled = exp(part * ln(base));
     }
     let (mut square, mut square_shift) = split(base);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2^63")]
@@ -65,7 +67,7 @@ pub(crate) fn power(base: f64, exponent: f64) -> f64 {
 }
 
 /// A number as a fraction from 0.5 to 1 and a power of two.
-fn split(value: f64) -> (f64, i64) {
+pub(crate) fn split(value: f64) -> (f64, i64) {
     const SUBNORMAL_SHIFT: i64 = 52;
     let (value, extra) = match value.is_normal() {
         true => (value, 0),

@@ -17,7 +17,7 @@ use narthex_model::{ABSENT, Labels, Timestamp, is_absent};
 use narthex_store::histogram::{Part, parts};
 use narthex_store::{Row, SourceRef, Store, Writer};
 
-use crate::{Error, Options, Output, Plan, plan};
+use crate::{Error, Options, Output, Plan, Release, plan};
 
 mod expect;
 mod native;
@@ -222,6 +222,7 @@ impl<'a> Runner<'a> {
         let options = Options {
             experimental: true,
             delayed_name_removal: true,
+            release: Release::Newest,
             default_step: Duration::from_secs(60),
             ..Options::default()
         };

@@ -8,7 +8,7 @@ use narthex_store::{Reader, Samples, Selection};
 use crate::column::{Column, Flow, Slots};
 use crate::eval::{Evaluator, series_of, without_names};
 use crate::native::Setting;
-use crate::plan::{Edge, Expr, Matrix, Node, Selector, Subquery};
+use crate::plan::{At, Edge, Expr, Matrix, Node, Selector, Subquery};
 use crate::steps::Steps;
 use crate::track::Track;
 use crate::window::{Frame, Place, Walk, Walks, Window, drop_stale};
@@ -36,6 +36,17 @@ impl Taker<'_> {
             Self::Fold(_) => Vec::new(),
         }
     }
+}
+
+/// When a selector is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed {
+    /// At that time, if it is fixed.
+    time: Option<i64>,
+    /// Or so far back.
+    offset: i64,
+    /// No sample after that time is seen.
+    until: Option<i64>,
 }
 
 /// Takes what a range function gives for each window of one series.
@@ -145,6 +156,34 @@ impl Evaluator<'_> {
         Ok(taker.columns())
     }
 
+    /// The fixed time that `at` means.
+    fn fixed(&self, at: Option<At>) -> Option<i64> {
+        match (at?, self.unresolved) {
+            (At::Time(time), _) => Some(time.0),
+            (At::Start, None) => Some(self.times.start),
+            (At::End, None) => Some(self.times.end),
+            (At::Start | At::End, Some(_)) => None,
+        }
+    }
+
+    /// When an instant selector is evaluated.
+    ///
+    /// Prometheus resolves fixed times before it evaluates a query, but not those in the parameter
+    /// of an aggregation. There `start()` and `end()` do nothing, and a time is that of the first
+    /// step only, from where the others go on, although no later sample is read.
+    fn fixed_instant(&self, selector: &Selector) -> Result<Fixed, Error> {
+        let offset = self.length(&selector.offset)?;
+        let time = self.fixed(selector.at);
+        Ok(match (time, self.unresolved) {
+            (Some(time), Some(begin)) => Fixed {
+                time: None,
+                offset: offset.saturating_add(begin.saturating_sub(time)),
+                until: Some(time.saturating_sub(offset)),
+            },
+            _ => Fixed { time, offset, until: None },
+        })
+    }
+
     /// As [`Evaluator::select_with`], column by column.
     pub(crate) fn select_into(
         &mut self,
@@ -154,10 +193,12 @@ impl Evaluator<'_> {
         taker: &mut Taker<'_>,
     ) -> Result<(), Error> {
         let smoothed = selector.edge == Edge::Smoothed;
+        let Fixed { time, offset, until } = self.fixed_instant(selector)?;
         let frame = Frame {
             steps,
-            fixed: self.fixed(selector.at),
-            offset: self.length(&selector.offset)?,
+            fixed: time,
+            until,
+            offset,
             range: self.lookback(),
             before: 0,
             after: if smoothed { self.lookback() } else { 0 },
@@ -210,6 +251,7 @@ impl Evaluator<'_> {
         Ok(Frame {
             steps,
             fixed: self.fixed(selector.at),
+            until: None,
             offset: self.length(&selector.offset)?,
             range: self.length(&matrix.range)?,
             before,
@@ -243,6 +285,7 @@ impl Evaluator<'_> {
         Ok(Frame {
             steps,
             fixed: self.fixed(subquery.at),
+            until: None,
             offset: self.length(&subquery.offset)?,
             range: self.length(&subquery.range)?,
             before: 0,
@@ -272,10 +315,11 @@ impl Evaluator<'_> {
             return Ok((Vec::new(), Steps::one(start, step)));
         }
         let steps = Steps::between(start, end, step)?;
-        let hints = self.hints;
-        self.hints = hints.within_subquery();
+        let (hints, unresolved) = (self.hints, self.unresolved);
+        self.hints = hints.with_buckets();
+        self.unresolved = unresolved.map(|_| steps.start);
         let flow = self.eval(&subquery.inner, steps);
-        self.hints = hints;
+        (self.hints, self.unresolved) = (hints, unresolved);
         let columns = match flow? {
             Flow::Vector(columns) => columns,
             _ => Vec::new(),
@@ -381,7 +425,12 @@ impl Evaluator<'_> {
             drop_stale(&mut samples);
             let (times, values) = match frame.edge {
                 Edge::Plain => (samples.times, samples.values),
-                _ if self.natives.in_values(&samples.values) => within(&frame, &samples),
+                edge if self.natives.in_values(&samples.values) => {
+                    let word = if edge == Edge::Anchored { "anchored" } else { "smoothed" };
+                    return Err(Error::Execution(format!(
+                        "{word} modifier is not supported with histograms"
+                    )));
+                }
                 edge => extend(&frame, edge, &samples),
             };
             if !times.is_empty() {
@@ -441,13 +490,6 @@ pub(crate) fn interpolate(before: Sample, next: Sample, at: i64, counter: bool) 
     let from = if counter && next.value < before.value { 0.0 } else { before.value };
     let share = (next.value - from) * (at - before.at.0) as f64;
     from + share / (next.at.0 - before.at.0) as f64
-}
-
-/// The samples within a range.
-fn within(frame: &Frame, samples: &Samples) -> (Vec<Timestamp>, Vec<f64>) {
-    let (end, start) = (frame.end(0), frame.end(0).saturating_sub(frame.range));
-    let pairs = samples.times.iter().zip(&samples.values);
-    pairs.filter(|(at, _)| at.0 > start && at.0 <= end).unzip()
 }
 
 /// The samples of an anchored or smoothed range, with one at each border.

@@ -152,6 +152,8 @@ impl Shape {
 pub(crate) struct Frame {
     pub(crate) steps: Steps,
     pub(crate) fixed: Option<i64>,
+    /// No sample after this is seen.
+    pub(crate) until: Option<i64>,
     pub(crate) offset: i64,
     pub(crate) range: i64,
     pub(crate) before: i64,
@@ -170,7 +172,8 @@ impl Frame {
         let first = self.end(0);
         let last = self.end(self.steps.count.saturating_sub(1));
         let start = first.saturating_sub(self.range + self.before).saturating_add(1);
-        narthex_model::TimeRange::new(Timestamp(start), Timestamp(last.saturating_add(self.after)))
+        let end = last.saturating_add(self.after).min(self.until.unwrap_or(i64::MAX));
+        narthex_model::TimeRange::new(Timestamp(start), Timestamp(end))
     }
 }
 

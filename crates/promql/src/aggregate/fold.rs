@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use narthex_model::{ABSENT, Hashing, Labels, METRIC_NAME, MatchOp, is_absent};
 
-use super::encode_group;
+use super::{NameMark, encode_group};
 use crate::Error;
 use crate::column::{Column, SAME_LABELS, Slots, is_metadata};
 use crate::eval::Evaluator;
@@ -26,7 +26,7 @@ struct Group {
     /// The least place of a member.
     place: usize,
     labels: Labels,
-    drop_name: bool,
+    name: NameMark,
 }
 
 /// What the elements of a group at one step came to.
@@ -115,12 +115,12 @@ impl Evaluator<'_> {
             let at = places.get(key.as_str()).copied().unwrap_or_else(|| {
                 let labels = super::group_labels(aggregate, &column.labels, nameless);
                 places.insert(labels.clone(), groups.len());
-                groups.push(Group { place, labels, drop_name: false });
+                groups.push(Group { place, labels, name: NameMark::default() });
                 groups.len() - 1
             });
             if let Some(group) = groups.get_mut(at) {
                 group.place = group.place.min(place);
-                group.drop_name |= column.drop_name;
+                group.name.add(column);
             }
             states.add(at, column)
         })?;
@@ -128,7 +128,7 @@ impl Evaluator<'_> {
         order.sort_by_key(|(_, group)| group.place);
         let columns = order
             .into_iter()
-            .filter_map(|(at, group)| states.slots(at).column(group.labels, group.drop_name));
+            .filter_map(|(at, group)| states.slots(at).column(group.labels, group.name.drops));
         Ok(Some(columns.collect()))
     }
 
@@ -136,7 +136,7 @@ impl Evaluator<'_> {
     fn stream(&mut self, node: &Node, steps: Steps, fold: &mut Folding<'_>) -> Result<(), Error> {
         self.budget.check()?;
         let bare = node.bare();
-        if !bare.invariant || steps.count == 1 {
+        if !bare.invariant || steps.count == 1 || self.unresolved.is_some() {
             match &bare.expr {
                 Expr::Vector(selector) => {
                     let mut each = |place: usize, column: &Column| Ok(fold(place, column, false));
@@ -144,7 +144,7 @@ impl Evaluator<'_> {
                     return self.select_into(selector, steps, |_, value| value, &mut taker);
                 }
                 Expr::Call(call) if call.function.func != Func::AbsentOverTime => {
-                    if let Some(compute) = window_fn(call.function.func) {
+                    if let Some(compute) = window_fn(call.function.func, self.options.release) {
                         return self.stream_range(call, compute, steps, fold);
                     }
                 }

@@ -28,7 +28,7 @@ impl Evaluator<'_> {
         if op.takes_numbers_only() && self.natives.in_columns(&columns) {
             // Prometheus names the whole expression for these two, else what is aggregated.
             let ranks = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
-            let at = if ranks { whole } else { aggregate.inner.span };
+            let at = if ranks { whole } else { aggregate.inner.bare().span };
             self.natives.info(words::ignored(op.as_str()), at);
             self.natives.strip(&mut columns);
         }
@@ -68,42 +68,82 @@ impl Evaluator<'_> {
         columns: &[Column],
         steps: Steps,
     ) -> Result<Option<Column>, Error> {
-        let members: Vec<Column> = group.columns(columns).cloned().collect();
-        if !self.natives.in_columns(&members) {
+        let members: Vec<&Column> = group.columns(columns).collect();
+        if !members.iter().any(|column| self.natives.in_values(&column.values)) {
             return Ok(folded(aggregate.op, group, columns, steps));
         }
-        let mut numbers = members.clone();
-        self.natives.strip(&mut numbers);
+        let numbers = members.iter().map(|column| {
+            let mut numbers = [Column::clone(column)];
+            self.natives.strip(&mut numbers);
+            numbers
+        });
         let all = Group {
             labels: group.labels.clone(),
-            drop_name: group.drop_name,
-            members: (0..numbers.len()).collect(),
+            name: group.name,
+            members: (0..members.len()).collect(),
         };
-        let numbers = folded(aggregate.op, &all, &numbers, steps);
+        let numbers = folded(aggregate.op, &all, &numbers.flatten().collect::<Vec<_>>(), steps);
         let mut slots = Slots::default();
         for step in 0..steps.count {
-            let found = members.iter().filter_map(|column| {
-                Some((self.natives.get(column.get(step))?, column.labels.metric_name()))
-            });
-            let found: Vec<_> = found.collect();
             let number = numbers.as_ref().map_or(ABSENT, |column| column.get(step));
-            slots.push(match (found.is_empty(), is_absent(number)) {
-                (true, _) => number,
-                (false, true) => self.total_of(aggregate, &found),
-                (false, false) => {
-                    let text = "encountered a mix of histograms and floats for aggregation";
-                    self.natives.warn(text, aggregate.inner.span);
-                    ABSENT
-                }
-            });
+            slots.push(self.total_at(aggregate, &members, number, step));
             self.natives.check()?;
         }
-        Ok(slots.column(group.labels.clone(), group.drop_name))
+        Ok(slots.column(group.labels.clone(), group.name.drops))
+    }
+
+    /// The total of one step; `number` is that of the elements that are numbers.
+    fn total_at(
+        &self,
+        aggregate: &Aggregate,
+        members: &[&Column],
+        number: f64,
+        step: usize,
+    ) -> f64 {
+        let at = aggregate.inner.bare().span;
+        let values = members.iter().map(|column| (column.get(step), column.labels.metric_name()));
+        let mut found: Vec<(Arc<Histogram>, &str)> = Vec::new();
+        let (mut has_number, mut number_first) = (false, false);
+        let mut unfit = false;
+        for (value, name) in values.filter(|(value, _)| !is_absent(*value)) {
+            match self.natives.get(value) {
+                None => {
+                    has_number = true;
+                    number_first |= found.is_empty();
+                }
+                Some(_) if number_first && !found.is_empty() => {}
+                Some(histogram) => {
+                    unfit =
+                        found.first().is_some_and(|(h, _)| h.is_custom() != histogram.is_custom());
+                    found.push((histogram, name));
+                    if unfit && !number_first {
+                        // The rest is not looked at.
+                        break;
+                    }
+                }
+            }
+        }
+        if found.is_empty() {
+            return number;
+        }
+        let total =
+            if number_first { ABSENT } else { self.total_of(aggregate, &found, has_number) };
+        if has_number {
+            let text = "encountered a mix of histograms and floats for aggregation";
+            self.natives.warn(text, at);
+            return ABSENT;
+        }
+        if unfit { ABSENT } else { total }
     }
 
     /// The sum or the mean of histograms.
-    fn total_of(&self, aggregate: &Aggregate, found: &[(Arc<Histogram>, &str)]) -> f64 {
-        let at = aggregate.inner.span;
+    fn total_of(
+        &self,
+        aggregate: &Aggregate,
+        found: &[(Arc<Histogram>, &str)],
+        is_mixed: bool,
+    ) -> f64 {
+        let at = aggregate.inner.bare().span;
         let histograms = found.iter().map(|(histogram, _)| histogram);
         let mut seen = Seen::default();
         let total = if aggregate.op == AggregateOp::Sum {
@@ -117,13 +157,11 @@ impl Evaluator<'_> {
         }
         let Ok(total) = total else {
             // The one is named that did not fit to those before.
-            let custom = found.first().is_some_and(|(first, _)| first.is_custom());
-            let other = found.iter().find(|(histogram, _)| histogram.is_custom() != custom);
-            let name = other.map_or("", |(_, name)| name);
+            let name = found.last().map_or("", |(_, name)| name);
             self.natives.warn(words::mixed_schemas(name), at);
             return ABSENT;
         };
-        if let Some(warning) = warning {
+        if let (Some(warning), false) = (warning, is_mixed) {
             self.natives.warn(warning, at);
         }
         total.map_or(ABSENT, |total| self.natives.add(total.compacted()))
@@ -136,5 +174,5 @@ fn folded(op: AggregateOp, group: &Group, columns: &[Column], steps: Steps) -> O
     for column in group.columns(columns) {
         states.add(0, column);
     }
-    states.slots(0).column(group.labels.clone(), group.drop_name)
+    states.slots(0).column(group.labels.clone(), group.name.drops)
 }

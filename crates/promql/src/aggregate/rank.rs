@@ -7,13 +7,17 @@ use super::{Group, bounds, groups};
 use crate::Error;
 use crate::column::{Column, Slots};
 use crate::eval::Evaluator;
+use crate::gosort;
+use crate::options::Release;
 use crate::plan::{Aggregate, AggregateOp, Span};
 use crate::steps::Steps;
 
 /// An element of a step: its value and its column.
 type Element = (f64, usize);
 
-const LIMIT: f64 = 9_223_372_036_854_775_807.0;
+/// The greatest number that is no count any more, and below which none is.
+const COUNT_MAX: f64 = 9_223_372_036_854_774_784.0;
+const COUNT_MIN: f64 = -9_223_372_036_854_775_808.0;
 
 impl Evaluator<'_> {
     /// Computes one of these operators.
@@ -27,10 +31,13 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Column>, Error> {
         let nothing = match aggregate.op {
             AggregateOp::LimitRatio => self.check_ratio(params, span)?,
-            _ => check_count(params)?,
+            _ => self.check_count(params)?,
         };
         if nothing {
             return Ok(Vec::new());
+        }
+        if self.options.release == Release::V3_5 {
+            check_used(aggregate.op, columns, params)?;
         }
         let groups = groups(aggregate, columns);
         // No more stays than there was.
@@ -73,7 +80,7 @@ impl Evaluator<'_> {
         if low == 0.0 && high == 0.0 {
             return Ok(true);
         }
-        if params.iter().any(|param| param.is_nan()) {
+        if self.is_newest() && params.iter().any(|param| param.is_nan()) {
             return Err(Error::Execution("Ratio value is NaN".to_owned()));
         }
         for (value, to) in [(high, 1.0), (low, -1.0)] {
@@ -86,25 +93,48 @@ impl Evaluator<'_> {
         }
         Ok(false)
     }
+
+    fn is_newest(&self) -> bool {
+        self.options.release == Release::Newest
+    }
+
+    /// Checks counts; whether they all choose nothing.
+    fn check_count(&self, params: &[f64]) -> Result<bool, Error> {
+        let (low, high) = bounds(params);
+        if high < 1.0 {
+            return Ok(true);
+        }
+        if !self.is_newest() {
+            return Ok(false);
+        }
+        let error = |text: String| Err(Error::Execution(text));
+        if params.iter().any(|param| param.is_nan()) {
+            return error("Parameter value is NaN".to_owned());
+        }
+        if low <= COUNT_MIN {
+            return error(format!("Scalar value {} underflows int64", GoFloat(low)));
+        }
+        if high >= COUNT_MAX {
+            return error(format!("Scalar value {} overflows int64", GoFloat(high)));
+        }
+        Ok(false)
+    }
 }
 
-/// Checks counts; whether they all choose nothing.
-fn check_count(params: &[f64]) -> Result<bool, Error> {
-    let (low, high) = bounds(params);
-    if high < 1.0 && !params.iter().all(|param| param.is_nan()) {
-        return Ok(true);
-    }
-    let error = |text: String| Err(Error::Execution(text));
-    if params.iter().any(|param| param.is_nan()) {
-        return error("Parameter value is NaN".to_owned());
-    }
-    if low <= -LIMIT {
-        return error(format!("Scalar value {} underflows int64", GoFloat(low)));
-    }
-    if high >= LIMIT {
-        return error(format!("Scalar value {} overflows int64", GoFloat(high)));
-    }
-    Ok(false)
+/// Checks the parameters of the steps that have an element.
+fn check_used(op: AggregateOp, columns: &[Column], params: &[f64]) -> Result<(), Error> {
+    let is_wrong = |param: f64| match op {
+        AggregateOp::LimitRatio => param.is_nan(),
+        _ => !(COUNT_MIN..=COUNT_MAX).contains(&param),
+    };
+    let mut steps = params.iter().enumerate().filter(|&(_, &param)| is_wrong(param));
+    let used = |step: usize| columns.iter().any(|column| !is_absent(column.get(step)));
+    let Some((_, &param)) = steps.find(|&(step, _)| used(step)) else { return Ok(()) };
+    let param = GoFloat(param);
+    Err(Error::Execution(match op {
+        AggregateOp::LimitRatio => format!("Ratio value {param} is NaN"),
+        _ => format!("Scalar value {param} overflows int64"),
+    }))
 }
 
 /// The elements of `group` that stay at `step`, in the order of the result.
@@ -126,10 +156,12 @@ fn choose(
     )]
     let most = (param.max(0.0) as usize).min(columns.len());
     match op {
-        AggregateOp::LimitRatio => elements
-            .filter(|&(_, index)| columns.get(index).is_some_and(|c| sampled(&c.labels, param)))
-            .collect(),
-        AggregateOp::Limitk => elements.take(most).collect(),
+        AggregateOp::LimitRatio => {
+            heaped(elements.filter(|&(_, index)| {
+                columns.get(index).is_some_and(|c| sampled(&c.labels, param))
+            }))
+        }
+        AggregateOp::Limitk => heaped(elements.take(most)),
         _ if most == 0 => Vec::new(),
         AggregateOp::Bottomk => best(elements, most, |a, b| a.is_nan() || a > b),
         _ => best(elements, most, |a, b| a.is_nan() || a < b),
@@ -185,10 +217,18 @@ fn best(
             down(&mut heap, 0, &less);
         }
     }
-    heap.sort_by(|a, b| {
-        let (first, second) = (less(b.0, a.0), less(a.0, b.0));
-        second.cmp(&first)
-    });
+    gosort::sort(&mut heap, |a, b| less(b.0, a.0));
+    heap
+}
+
+/// The elements in the order of Prometheus' heap, which is never sorted.
+fn heaped(elements: impl Iterator<Item = Element>) -> Vec<Element> {
+    let mut heap: Vec<Element> = Vec::new();
+    for element in elements {
+        heap.push(element);
+        let last = heap.len() - 1;
+        up(&mut heap, last, &|a: f64, b: f64| a.is_nan() || a < b);
+    }
     heap
 }
 

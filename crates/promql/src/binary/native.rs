@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use narthex_model::histogram::{Hint, Incompatible, TrimSide};
-use narthex_model::{ABSENT, Histogram};
+use narthex_model::{Histogram, is_absent};
 
 use super::element;
 use crate::eval::truth;
@@ -34,6 +34,8 @@ impl Side {
 enum Outcome {
     /// A new histogram.
     New(Histogram),
+    /// One in the bounds that both have.
+    Reconciled(Histogram, Operation),
     /// For a comparison, whether it holds.
     Holds(bool),
     /// Nothing: the types do not fit.
@@ -44,29 +46,61 @@ enum Outcome {
     Collision(Operation),
 }
 
-/// An element of a vector, a histogram or not, with a number that stands left if `swapped`.
-pub(super) fn with_number(
-    binary: &Binary,
-    natives: &Natives,
-    value: f64,
-    number: f64,
-    swapped: bool,
-    at: Span,
-) -> f64 {
-    if swapped {
-        pair(binary, natives, number, value, at)
-    } else {
-        pair(binary, natives, value, number, at)
+/// What an operator gives of two elements.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// A value.
+    Kept(f64),
+    /// Nothing, for a comparison does not hold.
+    Filtered,
+    /// Nothing, for they do not go together.
+    Failed(Remark),
+    /// A value, and something to say about it.
+    Remarked(f64, Remark),
+}
+
+/// What an operator has to say; of several remarks at one time Prometheus makes the last.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Remark {
+    Info(String),
+    Warning(String),
+}
+
+/// The last remark of each step.
+#[derive(Debug)]
+pub(super) struct Remarks {
+    last: Vec<Option<Remark>>,
+}
+
+impl Remarks {
+    pub(super) fn new(steps: usize) -> Self {
+        Self { last: vec![None; steps] }
+    }
+
+    pub(super) fn put(&mut self, step: usize, remark: Remark) {
+        if let Some(slot) = self.last.get_mut(step) {
+            *slot = Some(remark);
+        }
+    }
+
+    /// Makes them.
+    pub(super) fn make(self, natives: &Natives, at: Span) {
+        for remark in self.last.into_iter().flatten() {
+            match remark {
+                Remark::Info(text) => natives.info(text, at),
+                Remark::Warning(text) => natives.warn(text, at),
+            }
+        }
     }
 }
 
-/// Two elements of vectors.
-pub(super) fn pair(binary: &Binary, natives: &Natives, a: f64, b: f64, at: Span) -> f64 {
+/// Two elements, histograms or not.
+pub(super) fn pair(binary: &Binary, natives: &Natives, a: f64, b: f64) -> Verdict {
     let (left, right) = (Side::of(a, natives), Side::of(b, natives));
     let op = binary.op;
     let outcome = match (&left, &right) {
         (Side::Number(_), Side::Number(_)) if op.is_trim() => Outcome::Unfit,
-        (Side::Number(a), Side::Number(b)) => return element(binary, *a, *b),
+        (Side::Number(a), Side::Number(b)) => return judged(element(binary, *a, *b)),
         (Side::Number(number), Side::Histogram(histogram)) => match op {
             BinaryOp::Multiply => changed(histogram, |copy| copy.multiply(*number)),
             _ => Outcome::Unfit,
@@ -79,44 +113,44 @@ pub(super) fn pair(binary: &Binary, natives: &Natives, a: f64, b: f64, at: Span)
             _ => Outcome::Unfit,
         },
         (Side::Histogram(left), Side::Histogram(right)) => match op {
-            BinaryOp::Add => combined(left, right, Operation::Add, natives, at),
-            BinaryOp::Subtract => combined(left, right, Operation::Subtract, natives, at),
+            BinaryOp::Add => combined(left, right, Operation::Add),
+            BinaryOp::Subtract => combined(left, right, Operation::Subtract),
             BinaryOp::Equal => Outcome::Holds(left == right),
             BinaryOp::NotEqual => Outcome::Holds(left != right),
             _ => Outcome::Unfit,
         },
     };
     match outcome {
-        Outcome::New(_) if binary.returns_bool => 1.0,
-        Outcome::New(histogram) => natives.add(histogram),
-        Outcome::Holds(holds) if binary.returns_bool => truth(holds),
-        Outcome::Holds(true) => a,
-        Outcome::Holds(false) => ABSENT,
+        Outcome::New(histogram) => Verdict::Kept(natives.add(histogram)),
+        Outcome::Reconciled(histogram, operation) => {
+            let remark = Remark::Info(words::reconciled(operation));
+            Verdict::Remarked(natives.add(histogram), remark)
+        }
+        Outcome::Holds(holds) if binary.returns_bool => Verdict::Kept(truth(holds)),
+        Outcome::Holds(true) => Verdict::Kept(a),
+        Outcome::Holds(false) => Verdict::Filtered,
         Outcome::Unfit => {
-            let op = op.as_str();
-            natives.info(
-                format!(
-                    "incompatible sample types encountered for binary operator \"{op}\": {} {op} {}",
-                    left.kind(),
-                    right.kind()
-                ),
-                at,
-            );
-            ABSENT
+            let (op, left, right) = (op.as_str(), left.kind(), right.kind());
+            Verdict::Failed(Remark::Info(format!(
+                "incompatible sample types encountered for binary operator \"{op}\": {left} {op} \
+                 {right}"
+            )))
         }
         Outcome::Incompatible => {
             let op = op.as_str();
-            natives.warn(
-                format!("incompatible bucket layout encountered for binary operator {op}"),
-                at,
-            );
-            ABSENT
+            Verdict::Failed(Remark::Warning(format!(
+                "incompatible bucket layout encountered for binary operator {op}"
+            )))
         }
         Outcome::Collision(operation) => {
-            natives.warn(words::collision(operation), at);
-            ABSENT
+            Verdict::Failed(Remark::Warning(words::collision(operation)))
         }
     }
+}
+
+/// The value of an element that is a number.
+pub(super) fn judged(value: f64) -> Verdict {
+    if is_absent(value) { Verdict::Filtered } else { Verdict::Kept(value) }
 }
 
 fn changed(histogram: &Histogram, change: impl FnOnce(&mut Histogram)) -> Outcome {
@@ -125,13 +159,7 @@ fn changed(histogram: &Histogram, change: impl FnOnce(&mut Histogram)) -> Outcom
     Outcome::New(copy.compacted())
 }
 
-fn combined(
-    left: &Histogram,
-    right: &Histogram,
-    operation: Operation,
-    natives: &Natives,
-    at: Span,
-) -> Outcome {
+fn combined(left: &Histogram, right: &Histogram, operation: Operation) -> Outcome {
     let mut copy = left.clone();
     let done = match operation {
         Operation::Subtract => copy.subtract(right),
@@ -141,11 +169,9 @@ fn combined(
     if done.collision {
         return Outcome::Collision(operation);
     }
-    if done.bounds {
-        natives.info(words::reconciled(operation), at);
-    }
     if operation == Operation::Subtract {
         copy.hint = Hint::Gauge;
     }
-    Outcome::New(copy.compacted())
+    copy.compact();
+    if done.bounds { Outcome::Reconciled(copy, operation) } else { Outcome::New(copy) }
 }

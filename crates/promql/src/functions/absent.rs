@@ -12,7 +12,7 @@ impl Evaluator<'_> {
     pub(super) fn absent(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
         let arg = call.arg(0)?;
         let columns = self.vector(arg, steps)?;
-        Ok(gaps(&columns, steps, labels_of(arg)))
+        Ok(gaps(&columns, steps, labels_of(arg), false))
     }
 
     pub(super) fn absent_over_time(
@@ -22,12 +22,12 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Vec<Column>, Error> {
         self.budget.hold(steps.count)?;
-        Ok(gaps(columns, steps, labels_of(range)))
+        Ok(gaps(columns, steps, labels_of(range), true))
     }
 }
 
 /// 1 at the steps at which no column has a value.
-fn gaps(columns: &[Column], steps: Steps, labels: Labels) -> Vec<Column> {
+fn gaps(columns: &[Column], steps: Steps, labels: Labels, drop_name: bool) -> Vec<Column> {
     let mut present = vec![false; steps.count];
     for column in columns {
         for (step, _) in column.iter() {
@@ -40,12 +40,12 @@ fn gaps(columns: &[Column], steps: Steps, labels: Labels) -> Vec<Column> {
     for there in present {
         slots.push(if there { ABSENT } else { 1.0 });
     }
-    slots.column(labels, true).into_iter().collect()
+    slots.column(labels, drop_name).into_iter().collect()
 }
 
 /// The labels that a selector fixes: those with one equality matcher.
 fn labels_of(node: &Node) -> Labels {
-    let matchers = match &node.expr {
+    let matchers = match &node.bare().expr {
         Expr::Vector(selector) => &selector.matchers,
         Expr::Matrix(matrix) => &matrix.selector.matchers,
         _ => return Labels::empty(),

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, is_absent};
+use narthex_model::{ABSENT, Hashing, Labels, LabelsBuilder, METRIC_NAME, is_absent};
 
 use self::bucket::{Bucket, fraction, quantile};
 use crate::Error;
 use crate::column::{Column, Slots, drop_metadata, join_same};
 use crate::eval::Evaluator;
+use crate::options::Release;
 use crate::plan::{Call, Func, Node, Span, quoted};
 use crate::steps::Steps;
 
@@ -35,7 +36,7 @@ impl Evaluator<'_> {
             Func::HistogramFraction => 2,
             _ => 0,
         };
-        let arg = call.arg(vector)?;
+        let arg = call.arg(vector)?.bare();
         let mut numbers = Vec::new();
         for (index, arg) in call.args.iter().enumerate() {
             if index != vector && arg.value_type() == crate::ValueType::Scalar {
@@ -57,7 +58,11 @@ impl Evaluator<'_> {
             // These take native histograms only, and leave numbers out.
             self.natives.figures(func, &mut natives);
             for column in &mut natives {
-                self.drop_name(column);
+                // Type and unit stay, unless they go at the end.
+                if !self.options.delayed_name_removal {
+                    column.labels = column.labels.filtered(|name| name != METRIC_NAME);
+                }
+                column.drop_name = true;
             }
             return join_same(natives, false);
         }
@@ -84,7 +89,8 @@ impl Evaluator<'_> {
                 match numbers.as_slice() {
                     [q] => self.quantiles(histogram, &columns, (q, None), arg, steps, &mut out)?,
                     [low, high] => {
-                        out.extend(fractions(histogram, &columns, low, high, steps));
+                        let release = self.options.release;
+                        out.extend(fractions(histogram, &columns, (low, high, release), steps));
                     }
                     _ => {}
                 }
@@ -214,7 +220,10 @@ fn shown_name(labels: &Labels) -> String {
 /// Reads a bound as Go reads numbers.
 fn parse_bound(text: &str) -> Option<f64> {
     let plain = !text.is_empty() && !text.contains(char::is_whitespace);
-    plain.then(|| text.parse().ok()).flatten()
+    let bound: f64 = plain.then(|| text.parse().ok()).flatten()?;
+    // A number that is too large is none.
+    let written = !bound.is_infinite() || !text.contains(|c: char| c.is_ascii_digit());
+    written.then_some(bound)
 }
 
 /// Collects the buckets at `step`; whether there is one.
@@ -232,8 +241,7 @@ fn gather(histogram: &Histogram, columns: &[Column], step: usize, out: &mut Vec<
 fn fractions(
     histogram: &Histogram,
     columns: &[Column],
-    low: &[f64],
-    high: &[f64],
+    (low, high, release): (&[f64], &[f64], Release),
     steps: Steps,
 ) -> Option<Column> {
     let mut slots = Slots::default();
@@ -244,7 +252,7 @@ fn fractions(
             continue;
         }
         let at = |values: &[f64]| values.get(step).copied().unwrap_or(f64::NAN);
-        slots.push(fraction(at(low), at(high), &mut buckets));
+        slots.push(fraction(at(low), at(high), &mut buckets, release));
     }
     slots.column(histogram.labels.clone(), histogram.drop_name)
 }

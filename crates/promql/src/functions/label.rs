@@ -6,6 +6,7 @@ use narthex_model::{LabelsBuilder, METRIC_NAME};
 use crate::Error;
 use crate::column::{Column, join_same};
 use crate::eval::Evaluator;
+use crate::options::Release;
 use crate::plan::{Call, is_utf8, quoted};
 use crate::steps::Steps;
 
@@ -43,7 +44,7 @@ impl Evaluator<'_> {
                 self.set_label(column, target, &value)?;
             }
         }
-        join_same(columns, false)
+        join_same(columns, self.options.release == Release::V3_5)
     }
 
     pub(super) fn label_join(&mut self, call: &Call, steps: Steps) -> Result<Vec<Column>, Error> {
@@ -63,7 +64,7 @@ impl Evaluator<'_> {
             self.grow(length)?;
             self.set_label(column, target, &values.join(separator))?;
         }
-        join_same(columns, false)
+        join_same(columns, self.options.release == Release::V3_5)
     }
 
     /// Checks the length of a value before it is built.

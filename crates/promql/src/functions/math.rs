@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::column::{Column, join_same};
 use crate::eval::Evaluator;
+use crate::gomath;
 use crate::numeric::{go_max, go_min};
 use crate::plan::{Call, Func};
 use crate::steps::Steps;
@@ -14,23 +15,23 @@ fn number_fn(func: Func) -> Option<fn(f64) -> f64> {
         Func::Abs => f64::abs,
         Func::Ceil => f64::ceil,
         Func::Floor => f64::floor,
-        Func::Exp => f64::exp,
+        Func::Exp => gomath::exp,
         Func::Sqrt => f64::sqrt,
-        Func::Ln => f64::ln,
-        Func::Log2 => f64::log2,
-        Func::Log10 => f64::log10,
-        Func::Sin => f64::sin,
-        Func::Cos => f64::cos,
-        Func::Tan => f64::tan,
-        Func::Asin => f64::asin,
-        Func::Acos => f64::acos,
-        Func::Atan => f64::atan,
-        Func::Sinh => f64::sinh,
-        Func::Cosh => f64::cosh,
-        Func::Tanh => f64::tanh,
-        Func::Asinh => f64::asinh,
-        Func::Acosh => f64::acosh,
-        Func::Atanh => f64::atanh,
+        Func::Ln => gomath::ln,
+        Func::Log2 => gomath::log2,
+        Func::Log10 => gomath::log10,
+        Func::Sin => gomath::sin,
+        Func::Cos => gomath::cos,
+        Func::Tan => gomath::tan,
+        Func::Asin => gomath::asin,
+        Func::Acos => gomath::acos,
+        Func::Atan => gomath::atan,
+        Func::Sinh => gomath::sinh,
+        Func::Cosh => gomath::cosh,
+        Func::Tanh => gomath::tanh,
+        Func::Asinh => gomath::asinh,
+        Func::Acosh => gomath::acosh,
+        Func::Atanh => gomath::atanh,
         Func::Rad => |v| v * std::f64::consts::PI / 180.0,
         Func::Deg => |v| v * 180.0 / std::f64::consts::PI,
         Func::Sgn => |v| match v {

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use crate::Error;
 use crate::column::Column;
 use crate::eval::Evaluator;
+use crate::gosort;
 use crate::plan::{Call, Func, Span};
 use crate::steps::Steps;
 
@@ -30,11 +31,9 @@ impl Evaluator<'_> {
             return Ok(columns);
         }
         let descending = call.function.func == Func::SortDesc;
-        columns.sort_by(|a, b| {
+        gosort::sort(&mut columns, |a, b| {
             let (a, b) = (a.get(0), b.get(0));
-            let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
-            let order = if descending { order.reverse() } else { order };
-            a.is_nan().cmp(&b.is_nan()).then(order)
+            b.is_nan() || if descending { b < a } else { b > a }
         });
         Ok(columns)
     }
@@ -53,40 +52,43 @@ impl Evaluator<'_> {
         }
         let mut columns = self.vector(call.arg(0)?, steps)?;
         let descending = call.function.func == Func::SortByLabelDesc;
-        columns.sort_by(|a, b| {
-            let by_name = |name: &&str| {
-                natural(a.labels.get(name).unwrap_or(""), b.labels.get(name).unwrap_or(""))
-            };
-            let order = names
+        gosort::sort(&mut columns, |a, b| {
+            let values = names
                 .iter()
-                .map(by_name)
-                .find(|order| order.is_ne())
-                .unwrap_or_else(|| a.labels.cmp(&b.labels));
-            if descending { order.reverse() } else { order }
+                .map(|name| (a.labels.get(name).unwrap_or(""), b.labels.get(name).unwrap_or("")));
+            let order = match values.into_iter().find(|(a, b)| a != b) {
+                Some((a, b)) if precedes(a, b) => Ordering::Less,
+                Some(_) => Ordering::Greater,
+                None => a.labels.cmp(&b.labels),
+            };
+            order == if descending { Ordering::Greater } else { Ordering::Less }
         });
         Ok(columns)
     }
 }
 
-/// Compares texts part by part, runs of digits by their number.
-fn natural(a: &str, b: &str) -> Ordering {
+/// Whether one text comes before another that differs from it: part by part, runs of digits by
+/// their number. As in Prometheus no text precedes the empty one, nor the other way round, and of
+/// two equal numbers at the end of a text each precedes the other.
+fn precedes(a: &str, b: &str) -> bool {
     let (mut left, mut right) = (a, b);
     while !left.is_empty() && !right.is_empty() {
         let (left_part, left_rest) = part(left);
         let (right_part, right_rest) = part(right);
-        let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-        let order = if digits(left_part) && digits(right_part) {
-            let (x, y) = (left_part.trim_start_matches('0'), right_part.trim_start_matches('0'));
-            x.len().cmp(&y.len()).then(x.cmp(y)).then(left_part.len().cmp(&right_part.len()))
-        } else {
-            left_part.cmp(right_part)
+        let equal = match (left_part.parse::<i64>(), right_part.parse::<i64>()) {
+            (Ok(a), Ok(b)) if a != b => return a < b,
+            (Ok(_), Ok(_)) => true,
+            _ => left_part == right_part,
         };
-        if order.is_ne() {
-            return order;
+        if !equal {
+            return left_part < right_part;
+        }
+        if left_rest.is_empty() || right_rest.is_empty() {
+            return left_rest.is_empty();
         }
         (left, right) = (left_rest, right_rest);
     }
-    left.len().cmp(&right.len())
+    false
 }
 
 /// Splits the first run of digits, or of anything else, off `text`.

@@ -107,7 +107,15 @@ pub(super) fn quantile(window: &Window<'_>, numbers: &[f64]) -> f64 {
 }
 
 /// The median distance from the median; NaN where a sample is NaN.
-pub(super) fn mad(window: &Window<'_>, _: &[f64]) -> f64 {
+pub(super) fn mad(window: &Window<'_>, numbers: &[f64]) -> f64 {
+    if window.values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    mad_of_most(window, numbers)
+}
+
+/// The same as Prometheus 3.5 computes it: a NaN is less than all numbers.
+pub(super) fn mad_of_most(window: &Window<'_>, _: &[f64]) -> f64 {
     let mut values = window.values.to_vec();
     let median = numeric::quantile(0.5, &mut values);
     for value in &mut values {

@@ -1,6 +1,7 @@
 //! Lines through samples, and smoothing.
 
 use narthex_model::ABSENT;
+use narthex_model::number::GoFloat;
 
 use crate::Error;
 use crate::numeric::Sum;
@@ -16,8 +17,10 @@ pub(super) fn check(func: Func, numbers: &[f64]) -> Result<(), Error> {
         [("smoothing", "sf"), ("trend", "tf")].iter().zip(numbers).map(|((n, s), v)| (n, s, v))
     {
         if value <= 0.0 || value >= 1.0 {
+            let value =
+                if value.is_finite() { format!("{value:.6}") } else { GoFloat(value).to_string() };
             return Err(Error::Execution(format!(
-                "invalid {name} factor. Expected: 0 < {short} < 1, got: {value:.6}"
+                "invalid {name} factor. Expected: 0 < {short} < 1, got: {value}"
             )));
         }
     }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::numeric::almost_equal;
+use crate::options::Release;
 
 /// Differences between counts smaller than this share are rounding.
 const TOLERANCE: f64 = 1e-12;
@@ -108,7 +109,8 @@ fn make_monotonic(buckets: &mut [Bucket]) -> bool {
 }
 
 /// The share of observations between `low` and `high`.
-pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<Bucket>) -> f64 {
+/// Prometheus 3.5 knows no share of the first bucket.
+pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<Bucket>, release: Release) -> f64 {
     if !prepare(buckets) {
         return f64::NAN;
     }
@@ -119,12 +121,14 @@ pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<Bucket>) -> f64 {
     if low >= high {
         return 0.0;
     }
-    (rank_of(high, buckets, count) - rank_of(low, buckets, count)) / count
+    let rank = |value| rank_of(value, buckets, count, release);
+    (rank(high) - rank(low)) / count
 }
 
 /// How many observations were below `value`.
-fn rank_of(value: f64, buckets: &[Bucket], count: f64) -> f64 {
-    let positive = buckets.first().is_some_and(|bucket| bucket.bound > 0.0);
+fn rank_of(value: f64, buckets: &[Bucket], count: f64, release: Release) -> f64 {
+    let newest = release == Release::Newest;
+    let positive = newest && buckets.first().is_some_and(|bucket| bucket.bound > 0.0);
     let mut lower = if positive { 0.0 } else { f64::NEG_INFINITY };
     let mut rank: f64 = 0.0;
     for bucket in buckets {
@@ -134,7 +138,7 @@ fn rank_of(value: f64, buckets: &[Bucket], count: f64) -> f64 {
         if bucket.bound > value {
             // An infinite bucket has no inside.
             let inside = if lower == f64::NEG_INFINITY {
-                bucket.count
+                if newest { bucket.count } else { f64::NAN }
             } else {
                 rank + (bucket.count - rank) * (value - lower) / (bucket.bound - lower)
             };

@@ -171,7 +171,8 @@ pub(crate) fn smooth(
         natives.warn(words::mixed_range(name), span);
         return ABSENT;
     };
-    let found = interpolate((before_at, &before), (next_at, &next), at, false, |operation| {
+    let counter = !(is_gauge(&before) && is_gauge(&next));
+    let found = interpolate((before_at, &before), (next_at, &next), at, counter, |operation| {
         natives.info(words::reconciled(operation), span);
     });
     if let Ok(found) = found {

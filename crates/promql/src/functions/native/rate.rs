@@ -8,6 +8,7 @@ use super::super::WindowFn;
 use super::super::rate::Kind;
 use super::words::{self, Operation};
 use super::{Case, Point, Split, extended, is_extended, is_gauge, restarted};
+use crate::options::Release;
 use crate::plan::quoted;
 use crate::window::Window;
 
@@ -88,9 +89,6 @@ fn histogram_change(
 ) -> Option<Change> {
     let (first, last) = (points.first()?, points.last()?);
     let value = if points.len() == 1 {
-        if kind.counter && is_gauge(&first.value) {
-            case.not_a_counter();
-        }
         // Only a start time within the window can tell more.
         Histogram {
             schema: first.value.schema,
@@ -101,6 +99,7 @@ fn histogram_change(
         histogram_difference(points, kind, case)?
     };
     let can_begin = value.count > 0.0 && first.value.count >= 0.0;
+    let can_begin = can_begin && case.setting.natives.release() == Release::Newest;
     Some(Change {
         first: can_begin.then_some(first.value.count),
         value: Value::Histogram(value),
