@@ -136,7 +136,6 @@ impl Config {
         note(!self.remote_read.is_empty(), "remote_read: queries read the local store only");
         note(self.tracing.is_some(), "tracing: nothing is traced");
         note(self.otlp.is_some(), "otlp: nothing is received by OTLP");
-        note(self.global.query_log_file.is_some(), "global.query_log_file: no query log yet");
         for job in &self.scrape_configs {
             let name = GoQuoted(&job.job_name);
             for (found, key, why) in job_notices(job) {
@@ -161,15 +160,12 @@ impl Config {
     }
 }
 
-fn job_notices(job: &ScrapeConfig) -> [(bool, &'static str, &'static str); 2] {
-    [
-        (
-            job.convert_classic_histograms_to_nhcb == Some(true),
-            "convert_classic_histograms_to_nhcb",
-            "classic histograms are not converted",
-        ),
-        (job.scrape_failure_log_file.is_some(), "scrape_failure_log_file", "no such log yet"),
-    ]
+fn job_notices(job: &ScrapeConfig) -> [(bool, &'static str, &'static str); 1] {
+    [(
+        job.convert_classic_histograms_to_nhcb == Some(true),
+        "convert_classic_histograms_to_nhcb",
+        "classic histograms are not converted",
+    )]
 }
 
 fn check(config: &mut Config, node: &Node, cx: &mut Context<'_>) {

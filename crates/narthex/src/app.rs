@@ -11,6 +11,7 @@ use narthex_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::flags::Flags;
+use crate::query_log::FileLogs;
 use crate::query_pool::QueryPool;
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
@@ -51,6 +52,8 @@ pub struct App {
     pub queries: QueryPool,
     /// The memory that all queries share.
     pub query_memory: Arc<SharedMemory>,
+    /// Files that tell of queries and of failed scrapes.
+    pub file_logs: Arc<FileLogs>,
     /// The configuration in force.
     pub config: ArcSwap<Settings>,
     /// Origins that browsers may call from.
@@ -105,6 +108,7 @@ impl App {
             started: clock.now(),
             read_limits: read_limits(&flags),
             query_memory: Arc::new(SharedMemory::new(flags.query_memory_bytes)),
+            file_logs: Arc::new(FileLogs::new(Arc::clone(&clock))),
             config: ArcSwap::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
             parts: OnceLock::new(),

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use narthex_model::{Matcher, Timestamp};
 use narthex_promql::plan::{Expr, Length};
-use narthex_promql::{Error, ErrorKind, Options, Output, Plan};
+use narthex_promql::{Error, ErrorKind, Options, Output, Plan, Stats};
 
 use crate::app::App;
+use crate::query_log::{Entry, Origin};
 use crate::query_pool::Ticket;
 use crate::web::error::{ApiError, Kind};
+use crate::web::result::put_stats;
 
 const NO_MATCHER: &str = "must contain at least one non-empty matcher";
 const EMPTY_SELECTOR: &str = "match[] must contain at least one non-empty matcher";
@@ -42,6 +44,8 @@ pub struct Ask {
     pub timeout: Duration,
     /// How far back a selector looks, when not as the flag says.
     pub lookback: Option<Duration>,
+    /// Who asks, for the query log.
+    pub origin: Origin,
 }
 
 /// Where the time of a query went.
@@ -68,29 +72,54 @@ pub struct Answered {
 pub async fn ask(app: &Arc<App>, ask: Ask) -> Result<Answered, ApiError> {
     let Some(parts) = app.parts() else { return Err(ApiError::internal("the store is not open")) };
     let store = Arc::clone(&parts.store);
-    let asked = Arc::clone(app);
+    let (asked, began) = (Arc::clone(app), app.clock.monotonic());
+    let ask = Arc::new(ask);
+    let question = Arc::clone(&ask);
     let answered = app.queries.run(ask.timeout, move |ticket| {
         let clock = &asked.clock;
         let began = clock.monotonic();
-        let plan = narthex_promql::parse(&ask.query).map_err(|e| in_query(&e))?;
+        let plan = narthex_promql::parse(&question.query).map_err(|e| in_query(&e))?;
         let prepared = clock.monotonic();
-        let options = options(&asked, &ask, ticket);
+        let options = options(&asked, &question, ticket);
         // The snapshot is taken when the query's turn has come, not when it queued up.
-        let output = compute(&plan, &store.snapshot(), ask.when, &options)?;
+        let outcome = compute(&plan, &store.snapshot(), question.when, &options);
         let timings = Timings {
             queue: ticket.waited,
             prepare: prepared.saturating_sub(began),
             eval: clock.monotonic().saturating_sub(prepared),
         };
-        Ok::<_, ApiError>(Answered { output, timings })
+        log(&asked, &question, timings, outcome.as_ref().map(|output| output.stats));
+        Ok::<_, ApiError>(Answered { output: outcome?, timings })
     });
-    let answered = answered.await??;
+    let answered = answered.await.inspect_err(|error| {
+        let queue = app.clock.monotonic().saturating_sub(began);
+        let timings = Timings { queue, ..Timings::default() };
+        log(app, &ask, timings, Err(&ApiError::from(error.clone())));
+    });
+    let answered = answered??;
     let timings = answered.timings;
     let engine = &app.telemetry.engine;
     engine.observe([timings.queue, timings.prepare, timings.eval, Duration::ZERO]);
     let read = answered.output.stats.samples_total;
     engine.samples.fetch_add(read, std::sync::atomic::Ordering::Relaxed);
     Ok(answered)
+}
+
+/// Tells the query log; what is no query is not told.
+fn log(app: &App, ask: &Ask, timings: Timings, outcome: Result<Stats, &ApiError>) {
+    let error = outcome.as_ref().err().map(|error| error.text.as_str());
+    if !app.file_logs.logs_queries() || outcome.is_err_and(|error| error.kind == Kind::BadData) {
+        return;
+    }
+    let mut stats = Vec::new();
+    put_stats(&mut stats, &timings, &outcome.unwrap_or_default());
+    app.file_logs.query(&Entry {
+        query: &ask.query,
+        when: ask.when,
+        origin: &ask.origin,
+        error,
+        stats: &stats,
+    });
 }
 
 fn options(app: &App, ask: &Ask, ticket: &Ticket) -> Options {

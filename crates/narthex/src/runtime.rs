@@ -263,6 +263,7 @@ impl Server {
             seed: seed(&crate::app::host_name()),
             user_agent: narthex_net::USER_AGENT.to_owned(),
             ingest: ingest.handle(),
+            failures: Some(Arc::clone(&app.file_logs) as Arc<dyn narthex_scrape::FailureLog>),
         }));
         let remote = Arc::new(narthex_remote::Manager::new(
             Arc::clone(&store),
@@ -350,6 +351,7 @@ impl Server {
 
     /// Hands a configuration to everyone who works by it.
     fn spread(&self, config: &Config) -> Result<(), String> {
+        self.app.file_logs.apply(config, &self.source.base_dir())?;
         // ORDER: scraping follows what discovery already knows.
         self.discovery.apply(&config.scrape_configs);
         self.scrape
@@ -440,6 +442,7 @@ impl Server {
         }
         remote.stop(app.flags.remote_flush_deadline).await;
         let closing = tokio::task::spawn_blocking(move || {
+            app.file_logs.close();
             ingest.stop();
             upkeep.stop();
             if let Err(error) = store.close() {

@@ -6,6 +6,7 @@
 mod discovery;
 mod engine;
 mod exemplars;
+mod file_logs;
 mod http;
 mod process;
 mod receive;
@@ -21,6 +22,7 @@ use narthex_model::Timestamp;
 pub use discovery::discovery;
 pub use engine::Engine;
 pub use exemplars::exemplars;
+pub use file_logs::file_logs;
 pub use http::Http;
 pub use receive::receive;
 pub use remote::remote;

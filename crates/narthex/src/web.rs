@@ -19,7 +19,7 @@ pub mod read;
 mod receive;
 mod remote;
 pub mod reply;
-mod result;
+pub mod result;
 mod rules;
 pub mod security;
 mod series;

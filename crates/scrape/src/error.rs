@@ -49,6 +49,13 @@ pub enum ScrapeError {
     Store(#[from] narthex_store::Error),
 }
 
+impl ScrapeError {
+    /// Whether the target gave no body; what is wrong in a body is another matter.
+    pub(crate) fn is_of_asking(&self) -> bool {
+        matches!(self, Self::Net(_) | Self::Status(_) | Self::BodyTooLarge)
+    }
+}
+
 impl From<narthex_net::Error> for ScrapeError {
     fn from(error: narthex_net::Error) -> Self {
         match error.is_body_limit() {

@@ -27,7 +27,7 @@ mod translate;
 
 pub use error::ScrapeError;
 pub use fetch::BODY_BYTES_MAX;
-pub use manager::{Deps, Manager};
+pub use manager::{Deps, FailureLog, Manager};
 pub use pool::{PoolView, TargetView};
 pub use resolve::ResolveError;
 pub use target::{Target, TargetError};

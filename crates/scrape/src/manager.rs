@@ -28,6 +28,12 @@ const IDLE_BUFFERS_MAX: usize = 8;
 /// A buffer that grew over this many bytes is not kept.
 const IDLE_BUFFER_BYTES_MAX: usize = 1 << 20;
 
+/// Takes what `scrape_failure_log_file` asks for.
+pub trait FailureLog: Send + Sync + std::fmt::Debug {
+    /// A target of `job` could not be asked; `file` is as the configuration names it.
+    fn failed(&self, file: &str, job: &str, target: &str, error: &str);
+}
+
 /// What scraping needs of the program.
 #[derive(Debug)]
 pub struct Deps {
@@ -45,6 +51,8 @@ pub struct Deps {
     pub user_agent: String,
     /// Where the scrapes run: the ingest thread's runtime.
     pub ingest: Handle,
+    /// Where failures are told for files of their own.
+    pub failures: Option<Arc<dyn FailureLog>>,
 }
 
 /// What all tasks share.
@@ -55,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) user_agent: String,
     pub(crate) ingest: Handle,
+    pub(crate) failures: Option<Arc<dyn FailureLog>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) shutdown: watch::Receiver<bool>,
     /// Held by every task: the channel closes when the last one has ended.
@@ -133,6 +142,7 @@ impl Manager {
             seed: deps.seed,
             user_agent: deps.user_agent,
             ingest: deps.ingest,
+            failures: deps.failures,
             counters: Arc::default(),
             shutdown: shutdown_receiver,
             alive,

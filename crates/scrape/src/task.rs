@@ -238,6 +238,7 @@ impl Task {
         };
         if let Some(error) = &error {
             counters.count_failure(&self.plan.config.job_name, error);
+            self.tell(error);
             tracing::debug!(
                 component = "scrape manager",
                 scrape_pool = %self.plan.config.job_name,
@@ -254,6 +255,15 @@ impl Task {
         }
         health.last_scrape = Some(at);
         health.last_duration = duration;
+    }
+
+    /// Tells the file of failures, if there is one, of a target that could not be asked.
+    fn tell(&self, error: &ScrapeError) {
+        let config = &self.plan.config;
+        let file = config.scrape_failure_log_file.as_ref().filter(|_| error.is_of_asking());
+        if let (Some(log), Some(file)) = (&self.shared.failures, file) {
+            log.failed(file, &config.job_name, &self.target.public_url(), &error.to_string());
+        }
     }
 
     fn warn_of_refused(&self, outcome: &Outcome) {

@@ -62,7 +62,6 @@ impl Engine {
             "The max number of concurrent queries.",
             self.concurrent_max.load(Relaxed) as f64,
         );
-        page.gauge("prometheus_engine_query_log_enabled", "State of the query log.", 0.0);
         page.counter(
             "prometheus_engine_query_samples_total",
             "The total number of samples loaded by all queries.",

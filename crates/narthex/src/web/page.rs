@@ -47,6 +47,7 @@ pub(super) fn outside(prefix: &str) -> Routes {
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut page = Page::default();
     app.telemetry.render(&mut page, app.started);
+    crate::telemetry::file_logs(&mut page, &app.file_logs);
     let ready = u8::from(app.phase() == Phase::Ready);
     page.gauge("prometheus_ready", "Whether Prometheus startup was fully completed.", ready.into());
     if let Some(parts) = app.parts() {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, OriginalUri, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::request::Parts;
 
 use super::Routes;
 use super::error::{ApiError, Kind};
 use super::params::{self, Params};
 use super::result::ResultBody;
+use super::server::Peer;
 use crate::app::App;
 use crate::engine::{self, Ask, When};
+use crate::query_log::Origin;
 
 /// Most instants of a range query.
 const POINTS_MAX: i128 = 11_000;
@@ -26,16 +29,24 @@ pub(super) fn routes() -> Routes {
         .route("/query_range", get(range).post(range))
 }
 
-async fn instant(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+async fn instant(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    params: Params,
+) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let at = params.time("time")?.unwrap_or_else(|| app.clock.now());
-    answer(&app, &params, When::At(at), limit).await
+    answer(&app, &params, origin, When::At(at), limit).await
 }
 
-async fn range(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+async fn range(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    params: Params,
+) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let when = range_of(&params)?;
-    answer(&app, &params, when, limit).await
+    answer(&app, &params, origin, when, limit).await
 }
 
 /// The instants of a range query, checked in the order of Prometheus.
@@ -64,9 +75,24 @@ fn range_of(params: &Params) -> Result<When, ApiError> {
     Ok(When::Range { start, end, step: step.max(STEP_MIN) })
 }
 
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        // The path that the router has not shortened.
+        let path = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |uri| &uri.0);
+        Ok(Self {
+            client: parts.extensions.get::<Peer>().and_then(|peer| peer.0),
+            method: parts.method.to_string(),
+            path: path.path().to_owned(),
+        })
+    }
+}
+
 async fn answer(
     app: &Arc<App>,
     params: &Params,
+    origin: Origin,
     when: When,
     limit: Option<usize>,
 ) -> Result<Response, ApiError> {
@@ -78,7 +104,7 @@ async fn answer(
         })?,
     };
     let query = params.get("query").to_owned();
-    let answered = engine::ask(app, Ask { query, when, timeout, lookback }).await?;
+    let answered = engine::ask(app, Ask { query, when, timeout, lookback, origin }).await?;
     let stats =
         (!params.get("stats").is_empty()).then_some((answered.timings, answered.output.stats));
     Ok(ResultBody::new(answered.output, stats, limit).into_response())

@@ -198,7 +198,8 @@ fn samples(out: &mut Vec<u8>, item: usize, series: &Series, from: usize) -> Stag
     Stage::Item(item + 1, 0)
 }
 
-fn put_stats(out: &mut Vec<u8>, timings: &Timings, stats: &Stats) {
+/// Writes what a query took.
+pub fn put_stats(out: &mut Vec<u8>, timings: &Timings, stats: &Stats) {
     let seconds = |time: Duration| time.as_secs_f64();
     let mut object = Object::begin(out);
     let mut times = Object::begin(object.field("timings"));

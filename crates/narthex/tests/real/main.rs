@@ -16,6 +16,7 @@ mod an_outage_of_the_receiver_loses_nothing;
 mod answers_equal_those_of_prometheus;
 mod forwarded_samples_equal_kept_ones;
 mod grafana_sees_what_prometheus_shows;
+mod logs_equal_those_of_prometheus;
 mod node;
 mod prometheus_reads_from_narthex;
 mod series_and_staleness_equal_those_of_prometheus;

@@ -97,6 +97,16 @@ impl Node {
         assert_eq!(code, Some(0), "{}", self.log());
     }
 
+    /// Whether it has made a file beside its configuration.
+    pub(crate) fn has(&self, file: &str) -> bool {
+        self.folder.path().join(file).exists()
+    }
+
+    /// A file that it wrote beside its configuration; empty where there is none.
+    pub(crate) fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default()
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
