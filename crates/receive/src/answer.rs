@@ -39,11 +39,13 @@ pub enum Reason {
     BadHistogram,
     /// The store has as many series as it may.
     SeriesLimit,
+    /// An exemplar is older than the newest of its series.
+    LateExemplar,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OutOfOrder,
         Self::Duplicate,
         Self::TooOld,
@@ -58,6 +60,7 @@ impl Reason {
         Self::BadSymbol,
         Self::BadHistogram,
         Self::SeriesLimit,
+        Self::LateExemplar,
     ];
 
     /// The value of the `reason` label of the counter.
@@ -77,6 +80,7 @@ impl Reason {
             Self::BadSymbol => "bad_symbol",
             Self::BadHistogram => "bad_histogram",
             Self::SeriesLimit => "series_limit",
+            Self::LateExemplar => "exemplar_out_of_order",
         }
     }
 
@@ -97,6 +101,7 @@ impl Reason {
             Self::BadSymbol => "invalid labels: reference to a symbol that does not exist",
             Self::BadHistogram => "invalid native histogram",
             Self::SeriesLimit => "series limit reached",
+            Self::LateExemplar => "out of order exemplar",
         }
     }
 }
@@ -171,8 +176,12 @@ pub struct Answer {
     pub samples: u64,
     /// Native histograms that are stored.
     pub histograms: u64,
-    /// Exemplars that came; they are not kept.
+    /// Exemplars that are kept, those that had been before included; all that came, when none
+    /// are kept.
     pub exemplars: u64,
+    /// Exemplars older than the newest of their series. Protocol 2.0 refuses them, 1.0 leaves them
+    /// out in silence.
+    pub late_exemplars: u64,
     /// What was refused.
     pub refused: Refusals,
 }

@@ -6,6 +6,7 @@ use narthex_model::{Labels, Timestamp, is_absent};
 use narthex_store::histogram::parts as parts_of;
 
 use crate::answer::{Reason, describe};
+use crate::exemplar::Exemplar;
 use crate::histogram::{self, Incoming};
 use crate::receiver::Intake;
 use crate::table::Newest;
@@ -48,13 +49,14 @@ pub(crate) struct Pending {
 
 impl Intake<'_> {
     /// Takes the samples of a series. `known` is its number, or why it is refused; `labels` tells
-    /// its labels for an answer.
-    pub(crate) fn items(
+    /// its labels for an answer, `exemplar` reads an exemplar.
+    pub(crate) fn items<'m>(
         &mut self,
         known: Result<u32, Reason>,
-        message: &[u8],
+        message: &'m [u8],
         items: Items,
         labels: impl Fn() -> Option<Labels>,
+        exemplar: impl Fn(&'m [u8]) -> Result<Option<Exemplar>, Malformed>,
     ) -> Result<(), Malformed> {
         let mut fields = Fields::new(message);
         let show = |at: i64| match labels() {
@@ -70,8 +72,7 @@ impl Intake<'_> {
                     self.answer.refused.add(reason, 1, || show(sample.at));
                 }
             } else if number == items.exemplars {
-                field.bytes()?;
-                self.answer.exemplars += 1;
+                self.exemplar(known, exemplar(field.bytes()?)?);
             } else if number == items.histograms {
                 let message = field.bytes()?;
                 let (taken, at) = match histogram::read(message)? {

@@ -15,8 +15,10 @@ pub struct Counters {
     pub samples: AtomicU64,
     /// Native histograms that were stored.
     pub histograms: AtomicU64,
-    /// Exemplars that came.
+    /// Exemplars that were taken.
     pub exemplars: AtomicU64,
+    /// Exemplars that were older than the newest of their series.
+    pub late_exemplars: AtomicU64,
     /// Series that are known.
     pub series: AtomicU64,
     refused: [AtomicU64; Reason::ALL.len()],
@@ -27,6 +29,7 @@ impl Counters {
         self.samples.fetch_add(answer.samples, Relaxed);
         self.histograms.fetch_add(answer.histograms, Relaxed);
         self.exemplars.fetch_add(answer.exemplars, Relaxed);
+        self.late_exemplars.fetch_add(answer.late_exemplars, Relaxed);
         for (counter, reason) in self.refused.iter().zip(Reason::ALL) {
             counter.fetch_add(answer.refused.of(reason), Relaxed);
         }

@@ -30,6 +30,11 @@ impl<'a> Pairs<'a> {
         Ok(())
     }
 
+    /// The pairs as they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + '_ {
+        self.pairs.iter().copied()
+    }
+
     /// Adds the pair of a `Label` message.
     pub(crate) fn push_message(
         &mut self,

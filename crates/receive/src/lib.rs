@@ -10,6 +10,7 @@
 mod answer;
 mod batch;
 pub mod counters;
+mod exemplar;
 mod histogram;
 mod key;
 mod labels;

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::answer::{Answer, Failure, Reason};
 use crate::batch::{Kind, PENDING_MAX, Pending};
 use crate::counters::Counters;
+use crate::exemplar::Waiting;
 use crate::key::{Key, Keys};
 use crate::labels::{Pairs, source_of};
 use crate::lanes::{Lanes, reason_of};
@@ -59,6 +60,8 @@ pub struct Receiver {
     pub(crate) pending: Vec<Pending>,
     /// Samples older than the newest of their series: time, series, value.
     pub(crate) late: Vec<(i64, SeriesRef, f64)>,
+    /// Exemplars that wait for the samples before them.
+    pub(crate) exemplars: Vec<Waiting>,
     /// Room for a message.
     plain: Vec<u8>,
     writer: Arc<Mutex<Writer>>,
@@ -71,6 +74,8 @@ pub struct Receiver {
 pub(crate) struct Intake<'a> {
     pub(crate) receiver: &'a mut Receiver,
     pub(crate) answer: Answer,
+    /// Which protocol is spoken.
+    pub(crate) message: Message,
     /// No sample may be older.
     pub(crate) earliest: i64,
     /// No sample may be newer.
@@ -92,6 +97,7 @@ impl Receiver {
             lanes: Lanes::default(),
             pending: Vec::new(),
             late: Vec::new(),
+            exemplars: Vec::new(),
             plain: Vec::new(),
             writer,
             counters: Arc::default(),
@@ -121,6 +127,7 @@ impl Receiver {
         if self.pending.capacity() * size_of::<Pending>() > IDLE_BYTES_MAX {
             self.pending = Vec::new();
         }
+        self.exemplars.shrink_to(IDLE_BYTES_MAX / size_of::<Waiting>());
         self.counters.requests.fetch_add(1, Relaxed);
         match &outcome {
             Ok(answer) => self.counters.answered(answer),
@@ -143,6 +150,7 @@ impl Receiver {
         let mut intake = Intake {
             receiver: self,
             answer,
+            message,
             earliest,
             latest,
             takes_late,
@@ -259,7 +267,7 @@ impl Intake<'_> {
 
     /// Hands what waits to the store.
     #[cold]
-    fn apply(&mut self) {
+    pub(crate) fn apply(&mut self) {
         if self.failed.is_some() {
             return self.undo();
         }
@@ -270,6 +278,9 @@ impl Intake<'_> {
         let writer = Arc::clone(&self.receiver.writer);
         let stored =
             self.rows(&pending, writer.lock()).and_then(|()| self.late_rows(&mut writer.lock()));
+        if stored.is_ok() && !self.receiver.exemplars.is_empty() {
+            self.keep_exemplars(&writer.lock());
+        }
         for sample in &pending {
             if let Some(state) = self.receiver.table.get(sample.state) {
                 self.receiver.lanes.settle(state.source);
@@ -346,8 +357,9 @@ impl Intake<'_> {
     /// Forgets what waits, as if it had not come.
     #[cold]
     fn undo(&mut self) {
-        let Receiver { table, lanes, pending, late, writer, .. } = &mut *self.receiver;
+        let Receiver { table, lanes, pending, late, exemplars, writer, .. } = &mut *self.receiver;
         late.clear();
+        exemplars.clear();
         for sample in pending.drain(..).rev() {
             if let Some(state) = table.get_mut(sample.state) {
                 state.newest = sample.before;

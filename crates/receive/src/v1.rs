@@ -2,6 +2,7 @@
 
 use crate::answer::Reason;
 use crate::batch::Items;
+use crate::exemplar::Exemplar;
 use crate::labels::Pairs;
 use crate::receiver::Intake;
 use crate::wire::{Fields, Malformed};
@@ -40,7 +41,8 @@ fn series(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
             Err(reason) => Err(reason),
         },
     };
-    intake.items(known, rest, ITEMS, || labels(span).ok()?.ok()?.build().ok())
+    let shown = || labels(span).ok()?.ok()?.build().ok();
+    intake.items(known, rest, ITEMS, shown, exemplar)
 }
 
 /// Whether a label stands among the samples; such a message is legal, and nobody writes it.
@@ -78,7 +80,8 @@ fn scattered(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
             Err(reason) => Err(reason),
         },
     };
-    intake.items(known, message, ITEMS, || labels(&span).ok()?.ok()?.build().ok())
+    let shown = || labels(&span).ok()?.ok()?.build().ok();
+    intake.items(known, message, ITEMS, shown, exemplar)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
@@ -88,6 +91,11 @@ fn put_length(out: &mut Vec<u8>, mut length: usize) {
         length >>= 7;
     }
     out.push((length & 0x7f) as u8);
+}
+
+/// Reads an exemplar; `None` if nobody could keep it.
+fn exemplar(message: &[u8]) -> Result<Option<Exemplar>, Malformed> {
+    Exemplar::read(message, |field, pairs| pairs.push_message(field.bytes()?))
 }
 
 /// The pairs of labels that stand one after the other.

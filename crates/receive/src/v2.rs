@@ -2,10 +2,11 @@
 
 use crate::answer::Reason;
 use crate::batch::Items;
+use crate::exemplar::Exemplar;
 use crate::key::Key;
 use crate::labels::Pairs;
 use crate::receiver::Intake;
-use crate::wire::{Fields, Malformed};
+use crate::wire::{Field, Fields, Malformed};
 
 /// Most symbols of a request; each costs some memory while it is read.
 pub(crate) const SYMBOLS_MAX: usize = 100_000;
@@ -83,7 +84,29 @@ fn series(
             },
         }
     };
-    intake.items(known, message, ITEMS, || labels(message, symbols).ok()?.ok()?.build().ok())
+    let shown = || labels(message, symbols).ok()?.ok()?.build().ok();
+    intake.items(known, message, ITEMS, shown, |message| exemplar(message, symbols))
+}
+
+/// Reads an exemplar; `None` if nobody could keep it.
+fn exemplar(message: &[u8], symbols: &[Symbol<'_>]) -> Result<Option<Exemplar>, Malformed> {
+    let mut name: Option<&[u8]> = None;
+    let mut whole = true;
+    let read = Exemplar::read(message, |field, pairs| {
+        let mut outcome = Ok(());
+        each_number(&field, |reference| {
+            let text = symbol(symbols, reference).map(|symbol| symbol.text);
+            whole &= text.is_some();
+            let text = text.unwrap_or_default();
+            match name.take() {
+                None => name = Some(text),
+                Some(name) if outcome.is_ok() => outcome = pairs.push(name, text),
+                Some(_) => {}
+            }
+        })?;
+        Ok(outcome)
+    })?;
+    Ok(read.filter(|_| whole && name.is_none()))
 }
 
 fn symbol<'s, 'a>(symbols: &'s [Symbol<'a>], reference: u64) -> Option<&'s Symbol<'a>> {
@@ -94,17 +117,22 @@ fn symbol<'s, 'a>(symbols: &'s [Symbol<'a>], reference: u64) -> Option<&'s Symbo
 fn each_reference(message: &[u8], mut each: impl FnMut(u64)) -> Result<(), Malformed> {
     let mut fields = Fields::new(message);
     while let Some(field) = fields.next()? {
-        if field.number != 1 {
-            continue;
+        if field.number == 1 {
+            each_number(&field, &mut each)?;
         }
-        if let Ok(single) = field.varint() {
-            each(single);
-            continue;
-        }
-        let mut packed = Fields::new(field.bytes()?);
-        while let Some(reference) = packed.packed()? {
-            each(reference);
-        }
+    }
+    Ok(())
+}
+
+/// Calls `each` with the numbers of a field, packed or not.
+fn each_number(field: &Field<'_>, mut each: impl FnMut(u64)) -> Result<(), Malformed> {
+    if let Ok(single) = field.varint() {
+        each(single);
+        return Ok(());
+    }
+    let mut packed = Fields::new(field.bytes()?);
+    while let Some(number) = packed.packed()? {
+        each(number);
     }
     Ok(())
 }

@@ -184,8 +184,14 @@ impl Keeping<'_> {
     /// Keeps an exemplar of `series`, if it is a new one. `place` is where the series was found
     /// before, and is updated: whoever hands in the same one each time spares a look-up.
     pub fn offer(&mut self, series: SeriesRef, place: &mut u32, incoming: &Incoming<'_>) -> Taken {
-        let labels = || self.store.labels(series).map(|labels| labels.whole());
+        let store = self.store;
+        let labels = || store.labels(series).map(|labels| labels.whole());
         self.ring.offer(series, place, incoming, self.row, labels)
+    }
+
+    /// The labels of a series.
+    pub fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        self.store.labels(series).map(|labels| labels.whole())
     }
 
     /// Counts exemplars that came too late. What a target shows again beside new ones is refused

@@ -34,6 +34,11 @@ pub fn receive(page: &mut Page, counters: &Counters) {
             &counters.histograms,
         ),
         ("narthex_write_exemplars_total", "Exemplars that were received.", &counters.exemplars),
+        (
+            "narthex_write_exemplars_out_of_order_total",
+            "Received exemplars that were older than the newest of their series.",
+            &counters.late_exemplars,
+        ),
     ] {
         page.family(name, "counter", help).count(&[], counter.load(Relaxed));
     }

@@ -144,7 +144,7 @@ fn answer(message: Message, outcome: Result<Answer, Failure>) -> Response {
         for (name, count) in [
             ("x-prometheus-remote-write-samples-written", answer.samples),
             ("x-prometheus-remote-write-histograms-written", answer.histograms),
-            ("x-prometheus-remote-write-exemplars-written", 0),
+            ("x-prometheus-remote-write-exemplars-written", answer.exemplars),
         ] {
             response.headers_mut().insert(name, HeaderValue::from(count));
         }

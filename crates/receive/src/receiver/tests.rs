@@ -79,6 +79,8 @@ struct Series2 {
     samples: Vec<Sample>,
 }
 
+mod exemplars;
+
 struct Bench {
     store: Arc<Store>,
     receiver: Receiver,

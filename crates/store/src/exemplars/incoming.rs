@@ -70,7 +70,8 @@ impl<'a> Incoming<'a> {
         self.pairs.get(..self.len).unwrap_or_default().iter().copied()
     }
 
-    pub(super) fn build(&self) -> Labels {
+    /// The labels in one piece.
+    pub fn build(&self) -> Labels {
         Labels::from_sorted(self.labels())
     }
 }
