@@ -18,7 +18,7 @@ use crate::tombstones::TombstoneFile;
 use crate::upkeep::{Chores, ChunkFiles, UpkeepCounters, copy};
 use crate::view::{self, BAD_END, TMP_END, View};
 use crate::wal::Wal;
-use crate::writer::LateLayouts;
+use crate::writer::{LateLayouts, Pen};
 use crate::{Error, Fs, Options, RowSeq, SourceRef, Store, Writer};
 
 mod recovery;
@@ -51,7 +51,11 @@ pub fn open(
     let seq_used = cursors.bounds().map_or(RowSeq(0), |(_, last)| last).max(shelf.last_seq);
     let wal = Wal::open(Arc::clone(&fs), options.wal_segment_bytes_max, seq_used, &mut recovery)?;
     let known = recovery.knows_ids();
-    let wanted_from = cursors.bounds().map_or(RowSeq(u64::MAX), |(first, _)| first.next());
+    let wanted_from = match cursors.bounds() {
+        // All rows are written again, so none of their layouts may be forgotten.
+        _ if wal.handle().has_failed() => RowSeq(0),
+        bounds => bounds.map_or(RowSeq(u64::MAX), |(first, _)| first.next()),
+    };
     let mut ids = recovery.finish(wanted_from);
     // Without the log nobody knows what the numbers in the chunk files stood for.
     let until = if known { shelf.view.sealed_until } else { Timestamp::MAX };
@@ -87,7 +91,11 @@ pub fn open(
         options,
     });
     let (layouts, scratch) = (Pages::default(), Scratch::default());
-    let dropped = Vec::new();
+    let dropped = if store.wal.has_failed() {
+        Pen::all(&store.head, store.wal.last_seq())
+    } else {
+        Vec::new()
+    };
     let writer = Writer {
         store: Arc::clone(&store),
         wal,
@@ -115,7 +123,12 @@ impl Shelf {
     fn load(fs: &dyn Fs) -> Result<Self, Error> {
         let made = fs.create_dir(view::DIR).and_then(|()| fs.sync_dir(""));
         made.map_err(|source| Error::io("make", view::DIR, source))?;
-        let names = fs.list(view::DIR).map_err(|source| Error::io("list", view::DIR, source))?;
+        let names = again(|| fs.list(view::DIR));
+        let names = names.map_err(|source| Error::io("list", view::DIR, source))?;
+        // ORDER: before the log is shortened, for the process before may have been killed between
+        // the naming of a block and the sync.
+        let synced = again(|| fs.sync_dir(view::DIR));
+        synced.map_err(|source| Error::io("sync", view::DIR, source))?;
         let mut blocks = Vec::new();
         let (mut damaged, mut next_number) = (0, 1);
         for name in &names {

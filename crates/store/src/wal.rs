@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use narthex_model::{Labels, Timestamp};
 use parking_lot::Mutex;
 
-use crate::fs::{Fs, FsFile, again};
+use crate::fs::{Fs, FsFile};
 use crate::stats::WalStats;
 use crate::{Error, LayoutRef, Row, RowBuf, RowSeq, SeriesRef, SourceRef};
 
@@ -36,6 +36,7 @@ mod player;
 mod reader;
 mod recent;
 mod replay;
+mod rewrite;
 mod scan;
 mod segment;
 mod single;
@@ -53,6 +54,7 @@ use encode::{Against, Encoder};
 use frame::{BASE, FULL, Kind};
 use handle::{Inner, Shared, Unsynced};
 use outbox::Outbox;
+use rewrite::Salvage;
 use segment::{DIR, Segment};
 
 /// Most rows in one segment. After an end that was not in good order, this many places are left
@@ -68,9 +70,6 @@ const COLUMNS_PER_RECORD: usize = 16_384;
 
 /// How much is gathered before it is written while a segment is begun, in bytes.
 const PREAMBLE_BYTES: usize = 1 << 20;
-
-/// How many samples are written again after a failed sync.
-const REWRITE_SAMPLES_MAX: usize = 4 << 20;
 
 /// The log, as its one writer sees it.
 #[derive(Debug)]
@@ -178,6 +177,9 @@ impl Wal {
     /// Nothing can be appended before the first [`Wal::roll`]: a log is never continued in a
     /// segment of an earlier process, which may have a torn end. Only a folder that cannot be
     /// made or listed is an error.
+    ///
+    /// What was read is durable then; or [`WalHandle::has_failed`], and the first row takes all of
+    /// it along.
     pub(crate) fn open(
         fs: Arc<dyn Fs>,
         segment_bytes_max: u64,
@@ -189,17 +191,21 @@ impl Wal {
         let outcome =
             replay::replay(&*fs, replay).map_err(|source| Error::io("list", DIR, source))?;
         let seq_next = outcome.seq_free.max(cursor_max.next());
+        // All of them: a process may begin several segments between two syncs.
+        let failed = !rewrite::make_durable(&*fs, &outcome.segments);
         let stats = WalStats {
             corruptions: outcome.corruptions,
             rows_lost: outcome.rows_lost,
+            failures: u64::from(failed),
             ..WalStats::default()
         };
-        // Any of them: a process may begin several segments between two syncs.
-        let unsynced = outcome.segments.iter().filter_map(|it| unsynced(&*fs, it.number));
-        let unsynced = unsynced.collect();
-        let inner =
-            Inner { segments: outcome.segments, seq_next, seq_synced: seq_next, unsynced, stats };
-        let sync_failed = AtomicBool::new(false);
+        let firsts = outcome.segments.iter().map(|it| it.seq_first.min(it.seq_reached));
+        let seq_synced = firsts.min().filter(|_| failed).unwrap_or(seq_next);
+        let segment_synced = if failed { 0 } else { outcome.segment_next };
+        let segments = outcome.segments;
+        let unsynced = Vec::new();
+        let inner = Inner { segments, seq_next, seq_synced, segment_synced, unsynced, stats };
+        let sync_failed = AtomicBool::new(failed);
         let shared = Arc::new(Shared {
             fs,
             inner: Mutex::new(inner),
@@ -259,8 +265,8 @@ impl Wal {
         // ORDER: also a failed attempt uses its number up, for its file may be there after all.
         self.segment_next += 1;
         let failed = self.shared.sync_failed.load(Ordering::Acquire);
-        let again = if failed { self.unsynced_rows() } else { Vec::new() };
-        let first = again.first().map_or(self.seq_next, |row| row.seq);
+        let salvage = failed.then(|| Salvage::new(&self.shared));
+        let first = salvage.as_ref().map_or(self.seq_next, |salvage| salvage.from);
         let head = Head {
             segment: number,
             seq_reached: self.seq_reached.min(first),
@@ -285,7 +291,12 @@ impl Wal {
             closed: false,
         };
         self.current = Some(current);
-        self.pending.keep_drops();
+        if failed {
+            // Rows of these layouts may come once more; then the caller drops them once more.
+            self.pending.clear();
+        } else {
+            self.pending.keep_drops();
+        }
         self.encoders.values_mut().for_each(Encoder::forget);
         {
             let mut inner = self.shared.inner.lock();
@@ -294,7 +305,10 @@ impl Wal {
             inner.unsynced.push(unsynced);
         }
         // ORDER: until the rows are written again no sync may say that they are durable.
-        if self.rewrite(&again) {
+        if let Some(salvage) = salvage
+            && self.rewrite(salvage)
+        {
+            rewrite::unmark(&*self.shared.fs);
             self.shared.sync_failed.store(false, Ordering::Release);
         }
         Ok(())
@@ -410,43 +424,26 @@ impl Wal {
         Ok(())
     }
 
-    /// The rows that a failed sync may have lost, read back while the system still has them in
-    /// memory.
-    fn unsynced_rows(&self) -> Vec<RowBuf> {
-        let after = RowSeq(self.shared.inner.lock().seq_synced.0.saturating_sub(1));
-        let (mut reader, mut rows) = (self.handle().rows_after(after), Vec::new());
+    /// Writes rows again, with the places they have, as the system still has them in memory;
+    /// `false` if that failed.
+    fn rewrite(&mut self, mut salvage: Salvage) -> bool {
+        let fs = Arc::clone(&self.shared.fs);
         let mut row = RowBuf::default();
-        let mut samples = 0;
         loop {
-            match reader.next(&mut row) {
-                Ok(true) if samples < REWRITE_SAMPLES_MAX => {
-                    samples += row.values.len();
-                    rows.push(row.clone());
-                }
-                Ok(false) => return rows,
+            let logged = match salvage.next(&*fs, &mut row) {
+                Ok(false) => return true,
                 Ok(true) => {
-                    tracing::warn!("too many rows without a sync: not all are written again");
-                    return rows;
+                    let (layout, at, values) = (row.layout, row.at, &*row.values);
+                    self.log(row.seq, &Row { layout, at, values, changed: None })
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "rows without a sync cannot be read back");
-                    return rows;
-                }
-            }
-        }
-    }
-
-    /// Writes rows again, with the places they have; `false` if that failed.
-    fn rewrite(&mut self, rows: &[RowBuf]) -> bool {
-        for row in rows {
-            let again = Row { layout: row.layout, at: row.at, values: &row.values, changed: None };
-            if let Err(error) = self.log(row.seq, &again) {
+                Err(source) => Err(Error::io("read", segment::DIR, source)),
+            };
+            if let Err(error) = logged {
                 tracing::warn!(%error, "rows without a sync cannot be written again");
                 self.encoders.values_mut().for_each(Encoder::forget);
                 return false;
             }
         }
-        true
     }
 
     /// Ends the log in good order: rows then go on with the next place at the next start. Nothing
@@ -517,18 +514,6 @@ impl Inner {
         if let Some(segment) = self.segments.back_mut() {
             self.stats.bytes_written += len.saturating_sub(segment.len);
             segment.len = len;
-        }
-    }
-}
-
-/// A segment that a process before this one wrote to: it may have died before a sync.
-fn unsynced(fs: &dyn Fs, number: u64) -> Option<Unsynced> {
-    let path = segment::path(number);
-    match again(|| fs.append(&path)?.sync_handle()) {
-        Ok(handle) => Some(Unsynced { number, handle, synced_len: 0 }),
-        Err(error) => {
-            tracing::warn!(file = path, %error, "segment cannot be synced");
-            None
         }
     }
 }

@@ -8,7 +8,7 @@ use narthex_model::{Labels, Timestamp, is_absent};
 use crate::head::index::{Place, hash_labels};
 use crate::head::layout::Layout;
 use crate::head::mini::{RowKey, Scratch};
-use crate::head::{Pages, count};
+use crate::head::{Head, Pages, count};
 use crate::options::{COLUMNS_MAX, LABELS_BYTES_MAX};
 use crate::wal::{NextIds, Wal};
 use crate::{Column, Error, LayoutRef, Row, RowSeq, SeriesRef, SourceRef, Store};
@@ -249,6 +249,20 @@ impl Drop for Writer {
 }
 
 impl Pen {
+    /// The layouts that `head` has from earlier processes, as dropped ones with rows up to
+    /// `last_seq`.
+    pub(crate) fn all(head: &Head, last_seq: RowSeq) -> Vec<Self> {
+        let pen = |layout: Arc<Layout>| Self {
+            columns: layout.columns().len(),
+            last: layout.last(),
+            last_seq,
+            full: false,
+            refused: false,
+            layout,
+        };
+        head.all_layouts().into_iter().map(pen).collect()
+    }
+
     /// Number of samples in the row that follows the last one.
     fn count_present(&mut self, row: &Row<'_>) -> u64 {
         let holes = match row.changed {

@@ -61,10 +61,21 @@ impl SimFs {
         self.state.lock().stop_at = Some(call);
     }
 
+    /// Lets about one call in `one_in` fail as in [`SimFs::fail_at`]; 0: none.
+    pub fn fail_often(&self, one_in: u64) {
+        self.state.lock().fail_often = one_in;
+    }
+
+    /// Whether there is a file with this path, as the process sees it. Not counted as a call.
+    pub fn shows(&self, path: &str) -> bool {
+        self.state.lock().live.files.contains_key(path)
+    }
+
     /// Takes back all faults that were set, but for those that have happened.
     pub fn heal(&self) {
         let mut state = self.state.lock();
         (state.fail_at, state.stop_at, state.space) = (None, None, None);
+        state.fail_often = 0;
     }
 
     /// Holds all files together to `bytes`, from now on; a write beyond leaves what fits and fails

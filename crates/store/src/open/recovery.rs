@@ -83,6 +83,8 @@ impl Recovery<'_> {
         for ((name, _), row) in std::mem::take(&mut self.late) {
             let Some(layout) = self.head.layout(name) else { continue };
             let copy = *copies.entry(name).or_insert_with(|| {
+                // A chunk file would say that it has all rows up to its last one.
+                layout.keep_in_memory();
                 let copy = LayoutRef(self.ids.layout);
                 self.layout(copy, layout.source);
                 // The log does not know it by this name.

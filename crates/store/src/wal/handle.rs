@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::reader::LogReader;
 use super::recent::Recent;
+use super::rewrite;
 use super::segment::{self, Segment};
 use crate::fs::{Fs, FsSync};
 use crate::stats::WalStats;
@@ -39,6 +40,8 @@ pub(super) struct Inner {
     pub(super) seq_next: RowSeq,
     /// Rows before this place are durable.
     pub(super) seq_synced: RowSeq,
+    /// Segments before this one hold no other rows.
+    pub(super) segment_synced: u64,
     /// What has to be synced.
     pub(super) unsynced: Vec<Unsynced>,
     pub(super) stats: WalStats,
@@ -74,12 +77,13 @@ impl WalHandle {
             let source = io::Error::other("an earlier sync failed, and no row came since");
             return Err(Error::io("sync", segment::DIR, source));
         }
-        let (due, reached): (Vec<(Unsynced, u64)>, _) = {
+        let (due, reached, current): (Vec<(Unsynced, u64)>, _, _) = {
             let inner = self.shared.inner.lock();
             let len_of = |unsynced: &Unsynced| inner.find(unsynced.number).map_or(0, |it| it.len);
             let all = inner.unsynced.iter().map(|unsynced| (unsynced.clone(), len_of(unsynced)));
             let due = all.filter(|(unsynced, len)| unsynced.synced_len < *len);
-            (due.collect(), inner.seq_next)
+            let current = inner.segments.back().map_or(0, |segment| segment.number);
+            (due.collect(), inner.seq_next, current)
         };
         let mut outcome = Ok(());
         for (unsynced, len) in due {
@@ -89,6 +93,8 @@ impl WalHandle {
             inner.stats.failures += u64::from(result.is_err());
             inner.synced(unsynced.number, len);
             if let Err(source) = result {
+                drop(inner);
+                rewrite::mark(&*self.shared.fs);
                 self.shared.sync_failed.store(true, Ordering::Release);
                 outcome = Err(Error::io("sync", &segment::path(unsynced.number), source));
             }
@@ -96,6 +102,7 @@ impl WalHandle {
         if outcome.is_ok() {
             let mut inner = self.shared.inner.lock();
             inner.seq_synced = inner.seq_synced.max(reached);
+            inner.segment_synced = inner.segment_synced.max(current);
         }
         outcome
     }
@@ -127,7 +134,9 @@ impl WalHandle {
         let mut inner = self.shared.inner.lock();
         let oldest = *inner.segments.front()?;
         let following = *inner.segments.get(1)?;
-        if !oldest.closed || following.seq_reached > seq {
+        // ORDER: rows that were written again have to be durable there before they go here.
+        let is_synced = oldest.closed && oldest.number < inner.segment_synced;
+        if !is_synced || following.seq_reached > seq {
             return None;
         }
         let wanted_from = cursor.map_or(following.seq_reached, RowSeq::next);

@@ -63,6 +63,7 @@ impl LogReader {
 
     /// Reads the next row into `out`; `false` when there is none yet. Passes over gaps, and
     /// counts what they lack. After an error it goes on where it was.
+    #[cfg(test)]
     pub(crate) fn next(&mut self, out: &mut RowBuf) -> Result<bool, Error> {
         Ok(self.step(out, false)? == Logged::Row)
     }

@@ -130,7 +130,7 @@ fn play(
 /// Cuts a torn end off, so that it is not reported again at the next start. The log is as good
 /// without this.
 fn cut(fs: &dyn Fs, path: &str, len: u64) {
-    if let Err(error) = fs.append(path).and_then(|mut file| file.set_len(len)) {
+    if let Err(error) = again(|| fs.append(path)).and_then(|mut file| file.set_len(len)) {
         tracing::warn!(file = path, %error, "torn end cannot be cut off");
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::frame::{self, COPY, Frame, HEADER_BYTES, MAGIC, Place};
-use crate::fs::FsRead;
+use crate::fs::{FsRead, again};
 
 /// How much of a segment is read at once, in bytes.
 const WINDOW_BYTES: usize = 256 << 10;
@@ -63,7 +63,7 @@ impl Window {
     fn read_in_pieces(&mut self, offset: u64) -> io::Result<()> {
         let (mut failure, mut any, mut len) = (None, false, 0);
         for (piece, at) in self.bytes.chunks_mut(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES)) {
-            match self.file.read_at(at, piece) {
+            match again(|| self.file.read_at(at, piece)) {
                 Ok(read) => {
                     any = true;
                     len += read;

@@ -18,7 +18,7 @@ pub(super) struct State {
     random: Random,
     inodes: BTreeMap<InodeId, Inode>,
     inode_next: u64,
-    live: Names,
+    pub(super) live: Names,
     durable: Names,
     pending: Vec<NameChange>,
     pub(super) locked: bool,
@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) fail_at: Option<u64>,
     pub(super) stop_at: Option<u64>,
     pub(super) space: Option<u64>,
+    /// One call in so many fails, about; 0: none does.
+    pub(super) fail_often: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,8 +45,8 @@ enum Change {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Names {
-    files: BTreeMap<String, InodeId>,
+pub(super) struct Names {
+    pub(super) files: BTreeMap<String, InodeId>,
     dirs: BTreeSet<String>,
 }
 
@@ -133,6 +135,7 @@ impl State {
             fail_at: None,
             stop_at: None,
             space: None,
+            fail_often: 0,
         }
     }
 
@@ -140,7 +143,9 @@ impl State {
     pub(super) fn call(&mut self) -> io::Result<()> {
         self.calls += 1;
         let stopped = self.stop_at.is_some_and(|at| self.calls >= at);
-        if stopped || self.fail_at == Some(self.calls) {
+        let often = usize::try_from(self.fail_often).unwrap_or(0);
+        let fails = often > 0 && self.random.up_to(often - 1) == 0;
+        if stopped || fails || self.fail_at == Some(self.calls) {
             return Err(io::Error::other("simulated fault"));
         }
         Ok(())
@@ -359,6 +364,7 @@ impl State {
         let mut next = self.clone();
         (next.locked, next.calls) = (false, 0);
         (next.fail_at, next.stop_at, next.space) = (None, None, None);
+        next.fail_often = 0;
         next
     }
 
