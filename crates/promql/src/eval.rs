@@ -193,7 +193,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn length(&self, length: &Length) -> Result<i64, Error> {
         let range_ms = self.times.end.saturating_sub(self.times.start);
         let times = QueryTimes { step_ms: self.times.step, range_ms };
-        length.resolve(times).map_err(Error::Execution)
+        length.resolve(times).map_err(Error::Parameter)
     }
 
     /// How far back instant selectors look, in milliseconds.

@@ -167,13 +167,14 @@ impl Evaluator<'_> {
         let times = self.times;
         #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ms")]
         let seconds = |ms: i64| ms as f64 / 1000.0;
+        let length = crate::numeric::seconds;
         let constant = match call.function.func {
             Func::Pi => std::f64::consts::PI,
             Func::Start => seconds(times.start),
             Func::End => seconds(times.end),
             Func::Step if times.start == times.end => 0.0,
-            Func::Step => seconds(times.step),
-            Func::Range => seconds(times.end.saturating_sub(times.start)),
+            Func::Step => length(times.step),
+            Func::Range => length(times.end.saturating_sub(times.start)),
             Func::Time => {
                 self.budget.hold(steps.count)?;
                 return Ok(Some(steps.iter().map(seconds).collect()));

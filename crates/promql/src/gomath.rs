@@ -28,3 +28,6 @@ fn polynomial(x: f64, coefficients: &[f64]) -> f64 {
 fn odd(x: f64, change: impl FnOnce(f64) -> f64) -> f64 {
     if x < 0.0 { -change(-x) } else { change(x) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,12 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     at(lower) * (1.0 - weight) + at(upper) * weight
 }
 
+/// Milliseconds in seconds, as Go computes them: whole seconds and the rest apart.
+#[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53 s")]
+pub(crate) fn seconds(ms: i64) -> f64 {
+    (ms / 1000) as f64 + (ms % 1000 * 1_000_000) as f64 / 1e9
+}
+
 /// Go's `math.Max`: infinity wins over NaN, NaN over numbers.
 pub(crate) fn go_max(a: f64, b: f64) -> f64 {
     if a == f64::INFINITY || b == f64::INFINITY {

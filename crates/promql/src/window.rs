@@ -6,6 +6,7 @@ use narthex_model::Timestamp;
 use narthex_store::Samples;
 
 use crate::native::Setting;
+use crate::numeric::seconds;
 use crate::plan::Edge;
 use crate::steps::Steps;
 use crate::track::Track;
@@ -46,9 +47,8 @@ impl Window<'_> {
     }
 
     /// The length in seconds.
-    #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53 ms")]
     pub(crate) fn seconds(&self) -> f64 {
-        (self.end - self.start) as f64 / 1000.0
+        seconds(self.end - self.start)
     }
 
     /// Calls `compute` with the same window over other samples.
@@ -133,7 +133,7 @@ impl Shape {
         }
         let mut shape = Self { sampled, to_start, to_end, factor: 1.0, per_second: 1.0 };
         shape.factor = shape.factor_from(to_start);
-        shape.per_second = shape.factor / ((end - start) as f64 / 1000.0);
+        shape.per_second = shape.factor / seconds(end - start);
         Some(shape)
     }
 

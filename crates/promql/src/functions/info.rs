@@ -99,7 +99,13 @@ impl Evaluator<'_> {
         if let Some(found) = found {
             return Ok(found);
         }
-        let Some(child) = node.children().find(|child| has_selector(child)) else {
+        // Prometheus looks into what is aggregated before it looks into the parameter.
+        let inner = match &node.expr {
+            Expr::Aggregate(aggregate) => Some(&aggregate.inner),
+            _ => None,
+        };
+        let mut children = inner.into_iter().chain(node.children());
+        let Some(child) = children.find(|child| has_selector(child)) else {
             return Ok((None, 0));
         };
         let (at, offset) = self.reference(child)?;

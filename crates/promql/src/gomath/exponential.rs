@@ -18,7 +18,7 @@ const LN_2_LOWER: f64 = 0.282_352_905_630_315_771_225_884_481_750_134_360_255_25
 
 const OVERFLOW: f64 = 7.097_827_128_933_84e2;
 
-/// e to the power of `x`; 0 where the result would be subnormal.
+/// e to the power of `x`.
 #[expect(clippy::cast_possible_truncation, reason = "the exponent is held within its range")]
 pub(crate) fn exp(x: f64) -> f64 {
     if x.is_nan() || x == f64::INFINITY {
@@ -40,9 +40,12 @@ pub(crate) fn exp(x: f64) -> f64 {
         grown *= grown + 2.0;
     }
     let value = grown.mul_add(grown + 2.0, 1.0);
+    let power = |field: i64| f64::from_bits(field.cast_unsigned() << 52);
     match exponent as i64 + 1023 {
-        ..=0 => 0.0,
+        ..-52 => 0.0,
+        // Subnormal: rounded once, by the second multiplication.
+        field @ -52..=0 => value * power(field + 53) * power(1023 - 53),
         0x7ff.. => f64::INFINITY,
-        field => value * f64::from_bits(field.cast_unsigned() << 52),
+        field => value * power(field),
     }
 }

@@ -44,9 +44,10 @@ const TWO_28: f64 = 268_435_456.0;
 pub(crate) fn sinh(x: f64) -> f64 {
     odd(x, |x| {
         if x > LARGE {
-            exp(x) / 2.0
+            exp(x) * 0.5
         } else if x > 0.5 {
-            (exp(x) - exp(-x)) / 2.0
+            let grown = exp(x);
+            (grown - 1.0 / grown) * 0.5
         } else {
             let square = x * x;
             polynomial(square, &SINE_ABOVE) * x / polynomial(square, &SINE_BELOW)
@@ -56,7 +57,8 @@ pub(crate) fn sinh(x: f64) -> f64 {
 
 pub(crate) fn cosh(x: f64) -> f64 {
     let x = x.abs();
-    if x > LARGE { exp(x) / 2.0 } else { f64::midpoint(exp(x), exp(-x)) }
+    let grown = exp(x);
+    if x > LARGE { grown * 0.5 } else { (grown + 1.0 / grown) * 0.5 }
 }
 
 pub(crate) fn tanh(x: f64) -> f64 {

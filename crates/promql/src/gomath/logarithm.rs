@@ -1,6 +1,6 @@
 //! Logarithms, after FreeBSD's libm.
 
-use std::f64::consts::{FRAC_1_SQRT_2, LOG2_E, LOG10_2};
+use std::f64::consts::{FRAC_1_SQRT_2, LOG2_E, LOG10_E};
 
 use crate::power::split;
 
@@ -62,7 +62,7 @@ pub(crate) fn log2(x: f64) -> f64 {
 }
 
 pub(crate) fn log10(x: f64) -> f64 {
-    log2(x) * LOG10_2
+    ln(x) * LOG10_E
 }
 
 /// `ln(1 + x)`, exact near zero.

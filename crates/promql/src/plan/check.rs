@@ -187,11 +187,15 @@ impl Checker<'_> {
             }
         }
         let context = format!("call to function {}", text::quoted(function.name));
+        if let (Func::Info, Some(arg)) = (function.func, call.args.get(1)) {
+            self.info_selector(arg, &context, span)?;
+        }
         for (index, arg) in call.args.iter().enumerate() {
             let wanted = function.args.get(index).or(function.args.last());
             if function.func == Func::Info && index == 1 {
-                self.info_selector(arg, &context)?;
-            } else if let Some(&wanted) = wanted {
+                continue;
+            }
+            if let Some(&wanted) = wanted {
                 self.expect(arg, wanted, &context)?;
             }
         }
@@ -199,16 +203,18 @@ impl Checker<'_> {
     }
 
     /// The second argument of `info` is a bare set of matchers, and may match everything.
-    fn info_selector(&self, arg: &Node, context: &str) -> Result<(), Error> {
+    fn info_selector(&self, arg: &Node, context: &str, call: Span) -> Result<(), Error> {
         let found = arg.value_type();
         if found != ValueType::Vector {
             let wanted = ValueType::Vector.documented();
             let message =
                 format!("expected type {wanted} in {context}, got {}", found.documented());
-            return Err(self.error(arg.span, message));
+            return Err(self.error(call, message));
         }
-        let bare = self.query.get(arg.span.start..).is_some_and(|text| text.starts_with('{'));
-        if matches!(arg.expr, Expr::Vector(_)) && bare {
+        if !matches!(arg.expr, Expr::Vector(_)) {
+            return Err(self.error(arg.span, "expected label selectors only"));
+        }
+        if self.query.get(arg.span.start..).is_some_and(|text| text.starts_with('{')) {
             return Ok(());
         }
         let message = "expected label selectors only, got vector selector instead";

@@ -1,6 +1,10 @@
 //! Lengths of time in brackets and behind `offset`: fixed, or computed from the query's step and
 //! range.
 
+use super::Span;
+use crate::numeric::{go_max, go_min, seconds};
+use crate::power::power;
+
 /// A length of time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Length {
@@ -12,6 +16,8 @@ pub enum Length {
         arithmetic: Box<Arithmetic>,
         /// Whether the place forbids zero and less.
         positive: bool,
+        /// Where it stands.
+        place: Span,
     },
 }
 
@@ -44,18 +50,24 @@ pub struct QueryTimes {
 }
 
 /// The greatest length: what fits in 63 bits of nanoseconds.
-const MS_MAX: f64 = 9_223_372_036_854.0;
+const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
 impl Length {
-    /// Makes a length that must be positive if its place says so, folding what is known.
-    pub(super) fn new(arithmetic: Arithmetic, positive: bool) -> Result<Self, String> {
-        let computed = Self::Computed { arithmetic: Box::new(arithmetic), positive };
-        match &computed {
-            Self::Computed { arithmetic, .. } if arithmetic.is_constant() => {
-                computed.resolve(QueryTimes { step_ms: 0, range_ms: 0 }).map(Self::Fixed)
-            }
-            _ => Ok(computed),
+    /// Makes a length that must be positive if its place says so: a number at once, arithmetic when
+    /// the query's times are known.
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
+    pub(super) fn new(arithmetic: Arithmetic, positive: bool, place: Span) -> Result<Self, String> {
+        let Some(seconds) = arithmetic.literal() else {
+            return Ok(Self::Computed { arithmetic: Box::new(arithmetic), positive, place });
+        };
+        if seconds.is_nan() || seconds.abs() > SECONDS_MAX {
+            return Err("duration out of range".to_owned());
         }
+        if positive && seconds <= 0.0 {
+            return Err("duration must be greater than 0".to_owned());
+        }
+        // Through whole nanoseconds: 1.001 s are 1001 ms.
+        Ok(Self::Fixed(((seconds * 1e9).round() / 1e6) as i64))
     }
 
     /// The length in milliseconds.
@@ -64,44 +76,43 @@ impl Length {
     /// A text if it cannot be computed, is out of range, or not positive where it must be.
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
     pub fn resolve(&self, times: QueryTimes) -> Result<i64, String> {
-        let (arithmetic, positive) = match self {
+        let (arithmetic, positive, place) = match self {
             Self::Fixed(ms) => return Ok(*ms),
-            Self::Computed { arithmetic, positive } => (arithmetic, *positive),
+            Self::Computed { arithmetic, positive, place } => (arithmetic, *positive, *place),
         };
-        // Through whole nanoseconds: 1.001 s are 1001 ms.
-        let ms = (arithmetic.seconds(times)? * 1e9).round() / 1e6;
-        if ms.is_nan() || ms.abs() > MS_MAX {
-            return Err("duration out of range".to_owned());
+        let wrong = |text: &str| format!("{}:{}: {text}", place.start, place.end);
+        let seconds = arithmetic.seconds(times).map_err(|text| wrong(&text))?;
+        if !seconds.is_finite() {
+            return Err(wrong("duration is NaN or infinite"));
         }
-        let ms = ms as i64;
-        if positive && ms <= 0 {
-            return Err("duration must be greater than 0".to_owned());
+        if positive && seconds <= 0.0 {
+            return Err(wrong("duration must be greater than 0"));
         }
-        Ok(ms)
+        if seconds.abs() > SECONDS_MAX {
+            return Err(wrong("duration is out of range"));
+        }
+        Ok((seconds * 1000.0) as i64)
     }
 }
 
 impl Arithmetic {
-    fn is_constant(&self) -> bool {
+    /// The number, if it is one, with or without a sign.
+    fn literal(&self) -> Option<f64> {
         match self {
-            Self::Seconds(_) => true,
-            Self::Step | Self::Range => false,
-            Self::Negate(inner) => inner.is_constant(),
-            Self::Min(a, b) | Self::Max(a, b) | Self::Binary(_, a, b) => {
-                a.is_constant() && b.is_constant()
-            }
+            Self::Seconds(seconds) => Some(*seconds),
+            Self::Negate(inner) => inner.literal().map(|seconds| -seconds),
+            _ => None,
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "steps and ranges are far below 2^53 ms")]
     fn seconds(&self, times: QueryTimes) -> Result<f64, String> {
         Ok(match self {
             Self::Seconds(seconds) => *seconds,
-            Self::Step => times.step_ms as f64 / 1000.0,
-            Self::Range => times.range_ms as f64 / 1000.0,
+            Self::Step => seconds(times.step_ms),
+            Self::Range => seconds(times.range_ms),
             Self::Negate(inner) => -inner.seconds(times)?,
-            Self::Min(a, b) => a.seconds(times)?.min(b.seconds(times)?),
-            Self::Max(a, b) => a.seconds(times)?.max(b.seconds(times)?),
+            Self::Min(a, b) => go_min(a.seconds(times)?, b.seconds(times)?),
+            Self::Max(a, b) => go_max(a.seconds(times)?, b.seconds(times)?),
             Self::Binary(op, a, b) => {
                 let (a, b) = (a.seconds(times)?, b.seconds(times)?);
                 match op {
@@ -112,7 +123,7 @@ impl Arithmetic {
                     '/' => a / b,
                     '%' if b == 0.0 => return Err("modulo by zero".to_owned()),
                     '%' => a % b,
-                    _ => a.powf(b),
+                    _ => power(a, b),
                 }
             }
         })

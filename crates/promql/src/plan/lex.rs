@@ -78,8 +78,14 @@ const LENGTH_WORDS: [&str; 4] = ["step", "range", "min_of", "max_of"];
 
 /// Splits `text`. The last item is the end or an error.
 pub(super) fn lex(text: &str) -> Vec<Item> {
-    let mut lexer =
-        Lexer { text, colon: false, at: 0, parens: 0, in_braces: false, in_brackets: false };
+    let mut lexer = Lexer {
+        text,
+        colon: false,
+        at: 0,
+        parens: 0,
+        in_braces: false,
+        brackets: Brackets::Outside,
+    };
     let mut items = Vec::new();
     loop {
         lexer.skip_space();
@@ -103,10 +109,23 @@ struct Lexer<'a> {
     at: usize,
     parens: usize,
     in_braces: bool,
-    in_brackets: bool,
+    brackets: Brackets,
+}
+
+/// Where the lexer stands beside brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brackets {
+    Outside,
+    /// Inside, and no number was seen yet.
+    Begun,
+    Inside,
 }
 
 impl Lexer<'_> {
+    fn in_brackets(&self) -> bool {
+        self.brackets != Brackets::Outside
+    }
+
     fn rest(&self) -> &str {
         self.text.get(self.at..).unwrap_or("")
     }
@@ -145,7 +164,7 @@ impl Lexer<'_> {
         {
             return self.number();
         }
-        if c.is_ascii_alphabetic() || c == '_' || (c == ':' && !self.in_brackets) {
+        if c.is_ascii_alphabetic() || c == '_' || (c == ':' && !self.in_brackets()) {
             return self.word();
         }
         if matches!(c, '"' | '\'' | '`') {
@@ -158,10 +177,12 @@ impl Lexer<'_> {
     fn end(&self) -> Result<Kind, String> {
         if self.in_braces {
             Err("unexpected end of input inside braces".to_owned())
-        } else if self.in_brackets {
+        } else if self.brackets == Brackets::Begun {
             Err("unexpected end of input in duration expression".to_owned())
         } else if self.parens > 0 {
             Err("unclosed left parenthesis".to_owned())
+        } else if self.in_brackets() {
+            Err("unclosed left bracket".to_owned())
         } else {
             Ok(Kind::End)
         }
@@ -196,7 +217,7 @@ impl Lexer<'_> {
             '>' if self.accept('/') => Kind::Operator(BinaryOp::TrimAbove),
             '>' => Kind::Operator(BinaryOp::Greater),
             ':' if self.colon => return Err("unexpected colon ':'".to_owned()),
-            ':' if self.in_brackets => {
+            ':' if self.in_brackets() => {
                 self.colon = true;
                 Kind::Colon
             }
@@ -221,14 +242,14 @@ impl Lexer<'_> {
                 self.in_braces = true;
                 Kind::LeftBrace
             }
-            '[' if self.in_brackets => return Err("unexpected left bracket '['".to_owned()),
+            '[' if self.in_brackets() => return Err("unexpected left bracket '['".to_owned()),
             '[' => {
-                (self.in_brackets, self.colon) = (true, false);
+                (self.brackets, self.colon) = (Brackets::Begun, false);
                 Kind::LeftBracket
             }
-            ']' if !self.in_brackets => return Err("unexpected right bracket ']'".to_owned()),
+            ']' if !self.in_brackets() => return Err("unexpected right bracket ']'".to_owned()),
             ']' => {
-                (self.in_brackets, self.colon) = (false, false);
+                (self.brackets, self.colon) = (Brackets::Outside, false);
                 Kind::RightBracket
             }
             c => return Err(format!("unexpected character: '{c}'")),
@@ -294,6 +315,9 @@ impl Lexer<'_> {
 
     /// Reads a number (`1_000`, `0x1f`, `1.5e-3`) or a duration (`1h30m`).
     fn number(&mut self) -> Result<Kind, String> {
+        if self.in_brackets() {
+            self.brackets = Brackets::Inside;
+        }
         let rest = self.rest();
         let is_word = |byte: Option<&u8>| {
             byte.is_some_and(|&b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
@@ -319,7 +343,7 @@ impl Lexer<'_> {
     }
 
     fn word(&mut self) -> Result<Kind, String> {
-        let len = if self.in_brackets {
+        let len = if self.in_brackets() {
             self.take_while(|c| c.is_ascii_alphanumeric() || c == '_')
         } else {
             self.take_while(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
@@ -330,9 +354,13 @@ impl Lexer<'_> {
             return Ok(Kind::MetricIdentifier);
         }
         let lower = word.to_ascii_lowercase();
-        if self.in_brackets && !LENGTH_WORDS.contains(&lower.as_str()) {
+        if self.in_brackets() && !LENGTH_WORDS.contains(&lower.as_str()) {
             let first = word.chars().next().unwrap_or('_');
-            return Err(format!("unexpected character in duration expression: '{first}'"));
+            return Err(if self.brackets == Brackets::Begun {
+                format!("unexpected character in duration expression: '{first}'")
+            } else {
+                format!("unexpected character: '{first}', expected ':'")
+            });
         }
         if let Some(kind) = reserved(&lower) {
             if matches!(kind, Kind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight))

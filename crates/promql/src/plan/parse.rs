@@ -159,13 +159,19 @@ impl Parser<'_> {
         } else {
             digits.parse().ok()
         };
-        value.ok_or_else(|| {
+        let wrong = |what: &str| {
             let number = text::quoted(self.text_of(span));
-            let message = format!(
-                "error parsing number: strconv.ParseFloat: parsing {number}: invalid syntax"
-            );
+            let message =
+                format!("error parsing number: strconv.ParseFloat: parsing {number}: {what}");
             self.error(span, message)
-        })
+        };
+        match value {
+            None => Err(wrong("invalid syntax")),
+            Some(value) if value.is_infinite() && !digits.contains("inf") => {
+                Err(wrong("value out of range"))
+            }
+            Some(value) => Ok(value),
+        }
     }
 
     /// Reads an expression whose operators bind tighter than `floor`.
@@ -243,8 +249,7 @@ impl Parser<'_> {
             | Kind::Aggregator(_)
             | Kind::Operator(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
             | Kind::Keyword(
-                Keyword::Bool
-                | Keyword::By
+                Keyword::By
                 | Keyword::Offset
                 | Keyword::Without
                 | Keyword::Start
@@ -285,7 +290,7 @@ impl Parser<'_> {
             args.push(self.expression(0)?);
             let item = self.item().clone();
             match item.kind {
-                Kind::Comma if *self.following() == Kind::RightParen => {
+                Kind::Comma if matches!(self.following(), Kind::RightParen | Kind::Comma) => {
                     let message = "trailing commas not allowed in function call args";
                     return Err(self.error(item.span, message));
                 }
@@ -383,6 +388,7 @@ impl Parser<'_> {
                     label
                 }
                 Kind::Identifier
+                | Kind::MetricIdentifier
                 | Kind::Aggregator(_)
                 | Kind::Keyword(_)
                 | Kind::Operator(

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::Error;
 
+/// From here on a number fits in no integer.
+const TIME_MAX: f64 = 9_223_372_036_854_775_808.0;
+
 impl Parser<'_> {
     /// Reads a selector; the parser stands at a name or at `{`.
     pub(super) fn selector(&mut self) -> Result<Node, Error> {
@@ -215,7 +218,8 @@ impl Parser<'_> {
         let start = self.item().span;
         self.length_parts = 0;
         let arithmetic = self.arithmetic(0)?;
-        Length::new(arithmetic, true).map_err(|message| self.error(start, message))
+        let place = Span { start: start.start, end: self.last_end() };
+        Length::new(arithmetic, true, place).map_err(|message| self.error(start, message))
     }
 
     /// Reads arithmetic on lengths whose operators bind tighter than `floor`.
@@ -309,9 +313,15 @@ impl Parser<'_> {
         }
         let start = self.item().span;
         self.length_parts = 0;
-        let arithmetic = self.length_term(u8::MAX)?;
+        // Arithmetic goes on behind parentheses only.
+        let arithmetic = if self.item().kind == Kind::LeftParen {
+            self.arithmetic(0)?
+        } else {
+            self.length_term(u8::MAX)?
+        };
+        let place = Span { start: start.start, end: self.last_end() };
         let length =
-            Length::new(arithmetic, false).map_err(|message| self.error(start, message))?;
+            Length::new(arithmetic, false, place).map_err(|message| self.error(start, message))?;
         let span = node.span;
         let Some((_, offset)) = time_of(&mut node.expr) else {
             let message = "offset modifier must be preceded by an instant vector selector or \
@@ -366,8 +376,8 @@ impl Parser<'_> {
         self.advance();
         let seconds = self.seconds(&number.kind, number.span)?;
         let seconds = if negative { -seconds } else { seconds };
-        let ms = (seconds * 1000.0).round();
-        if !(ms.is_finite() && ms.abs() < 9.2e18) {
+        // A time that fits as seconds but not as milliseconds is the least one, as Go converts it.
+        if seconds.is_nan() || seconds.abs() >= TIME_MAX {
             let shown = if seconds.is_finite() {
                 format!("{seconds:.6}")
             } else {
@@ -376,8 +386,10 @@ impl Parser<'_> {
             let message = format!("timestamp out of bounds for @ modifier: {shown}");
             return Err(self.error(span, message));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the range is checked above")]
-        Ok(At::Time(Timestamp(ms as i64)))
+        let ms = (seconds * 1000.0).round();
+        #[expect(clippy::cast_possible_truncation, reason = "within the range")]
+        let ms = if ms.abs() < TIME_MAX { ms as i64 } else { i64::MIN };
+        Ok(At::Time(Timestamp(ms)))
     }
 
     fn edge(&mut self, mut node: Node, edge: Edge) -> Result<Node, Error> {
@@ -385,22 +397,19 @@ impl Parser<'_> {
         self.advance();
         let word = if edge == Edge::Anchored { "anchored" } else { "smoothed" };
         let slot = match &mut node.expr {
-            Expr::Vector(selector) if edge == Edge::Smoothed => &mut selector.edge,
+            Expr::Vector(selector) => &mut selector.edge,
             Expr::Matrix(matrix) => &mut matrix.selector.edge,
-            Expr::Vector(_) => {
-                let message = "anchored modifier can only be used with range vector selectors";
+            Expr::Subquery(_) => {
+                let message = format!("{word} modifier is not supported for subqueries");
                 return Err(self.error(node.span, message));
             }
             _ => {
-                let message = format!(
-                    "{word} modifier must be preceded by an instant vector selector or range \
-                     vector selector"
-                );
+                let message = format!("{word} modifier not implemented");
                 return Err(self.error(node.span, message));
             }
         };
-        if *slot != Edge::Plain {
-            let message = format!("{word} may not be set multiple times");
+        if *slot != Edge::Plain && *slot != edge {
+            let message = "anchored and smoothed modifiers cannot be used together";
             return Err(self.error(node.span, message));
         }
         *slot = edge;

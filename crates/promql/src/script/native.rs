@@ -30,6 +30,10 @@ pub(super) fn parse_run<'t>(text: &'t str, out: &mut Vec<Item>) -> Result<&'t st
         return Err(format!("more than {VALUES_MAX} values"));
     }
     let mut current = base;
+    if let Some((_, step)) = &step {
+        // Of a run that changes, the change says whether hints are compared.
+        current.hint_given = step.hint_given;
+    }
     out.push(Item::Histogram(Box::new(current.clone())));
     for _ in 0..times {
         if let Some((adds, step)) = &step {

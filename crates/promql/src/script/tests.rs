@@ -6,6 +6,25 @@ fn outcomes(script: &str) -> Vec<Outcome> {
 
 const DATA: &str = "load 1m\n  a{x=\"1\"} 0+1x10\n  a{x=\"2\"} 5 _ 7 stale\n";
 
+/// The project's own scripts.
+const SCRIPTS: [&str; 6] = [
+    include_str!("../../../../testdata/promql/matching.test"),
+    include_str!("../../../../testdata/promql/names.test"),
+    include_str!("../../../../testdata/promql/order.test"),
+    include_str!("../../../../testdata/promql/parameters.test"),
+    include_str!("../../../../testdata/promql/sums.test"),
+    include_str!("../../../../testdata/promql/windows.test"),
+];
+
+#[test]
+fn the_scripts_of_the_project_pass() {
+    for script in SCRIPTS {
+        for check in run(script) {
+            assert_eq!(check.outcome, Outcome::Passed, "{}", check.query);
+        }
+    }
+}
+
 #[test]
 fn what_is_right_passes() {
     let script = "\neval instant at 1m a\n  a{x=\"1\"} 1\n  a{x=\"2\"} 5\n\
