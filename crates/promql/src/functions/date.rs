@@ -74,6 +74,13 @@ impl Date {
     }
 }
 
+/// A time in milliseconds as RFC 3339 writes it, in whole seconds.
+pub(super) fn rfc3339(ms: i64) -> String {
+    let Date { year, month, day, seconds, .. } = Date::new(ms / 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// What `func` takes of a date.
 pub(super) fn field(func: Func) -> Option<fn(Date) -> i64> {
     Some(match func {

@@ -34,7 +34,7 @@ impl Borders {
             Some(Sample { at: *times.get(index)?, value: *window.values.get(index)? })
         };
         let (left, right) = (sample(first)?, sample(last)?);
-        if right.at.0 <= window.start || (smoothed && left.at.0 > window.end) {
+        if right.at.0 <= window.start {
             return None;
         }
         let left_value = if smoothed && left.at.0 < window.start {
@@ -58,6 +58,10 @@ impl Borders {
 /// The change over an anchored or smoothed window, which needs no extrapolation.
 pub(super) fn change(window: &Window<'_>, kind: Kind) -> f64 {
     let Some(borders) = Borders::find(window, kind.counter) else { return ABSENT };
+    let is_behind = window.first().is_none_or(|(at, _)| at.0 > window.end);
+    if window.edge == Edge::Smoothed && is_behind {
+        return ABSENT;
+    }
     let mut change = borders.right - borders.left;
     if kind.counter {
         let mut before = borders.left;

@@ -15,11 +15,12 @@ use crate::steps::Steps;
 mod bucket;
 mod format;
 mod native;
+mod repair;
+
+use repair::Repairs;
 
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
-
-const REPAIRED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
 
 /// The columns of one histogram with their upper bounds.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl Evaluator<'_> {
                 numbers.push(values);
             }
         }
+        let mut repairs = Repairs::default();
         let mut columns = self.vector(arg, steps)?;
         let mut natives = self.natives.split(&mut columns);
         let func = call.function.func;
@@ -55,16 +57,7 @@ impl Evaluator<'_> {
             func,
             Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction
         ) {
-            // These take native histograms only, and leave numbers out.
-            self.natives.figures(func, &mut natives);
-            for column in &mut natives {
-                // Type and unit stay, unless they go at the end.
-                if !self.options.delayed_name_removal {
-                    column.labels = column.labels.filtered(|name| name != METRIC_NAME);
-                }
-                column.drop_name = true;
-            }
-            return join_same(natives, false);
+            return self.figures(func, natives);
         }
         let histograms = self.histograms(&columns, arg);
         self.drop_conflicts(&mut natives, &histograms, &mut columns, arg);
@@ -76,7 +69,8 @@ impl Evaluator<'_> {
             for q in &numbers {
                 self.native_quantiles(&natives, (q, Some(label)), arg, &mut out);
                 for histogram in &histograms {
-                    self.quantiles(histogram, &columns, (q, Some(label)), arg, steps, &mut out)?;
+                    let q = (q.as_slice(), Some(label));
+                    self.quantiles(histogram, &columns, q, steps, &mut repairs, &mut out)?;
                 }
             }
         } else {
@@ -87,7 +81,10 @@ impl Evaluator<'_> {
             }
             for histogram in &histograms {
                 match numbers.as_slice() {
-                    [q] => self.quantiles(histogram, &columns, (q, None), arg, steps, &mut out)?,
+                    [q] => {
+                        let q = (q.as_slice(), None);
+                        self.quantiles(histogram, &columns, q, steps, &mut repairs, &mut out)?;
+                    }
                     [low, high] => {
                         let release = self.options.release;
                         out.extend(fractions(histogram, &columns, (low, high, release), steps));
@@ -99,7 +96,23 @@ impl Evaluator<'_> {
                 self.drop_name(column);
             }
         }
+        for text in repairs.texts(self.options.release == Release::Newest) {
+            self.notes.info(&text, arg.span);
+        }
         join_same(out, false)
+    }
+
+    /// Functions that take native histograms only, and leave numbers out.
+    fn figures(&self, func: Func, mut natives: Vec<Column>) -> Result<Vec<Column>, Error> {
+        self.natives.figures(func, &mut natives);
+        for column in &mut natives {
+            // Type and unit stay, unless they go at the end.
+            if !self.options.delayed_name_removal {
+                column.labels = column.labels.filtered(|name| name != METRIC_NAME);
+            }
+            column.drop_name = true;
+        }
+        join_same(natives, false)
     }
 
     /// Warns of each different value that is no quantile.
@@ -149,13 +162,12 @@ impl Evaluator<'_> {
         histogram: &Histogram,
         columns: &[Column],
         (q, label): (&[f64], Option<&str>),
-        arg: &Node,
         steps: Steps,
+        repairs: &mut Repairs,
         out: &mut Vec<Column>,
     ) -> Result<(), Error> {
         let labelled = LabelledSlots::new(histogram, label, self.options.delayed_name_removal);
         let mut by_label: Vec<(u64, Slots)> = Vec::new();
-        let mut repaired = false;
         let mut buckets = Vec::new();
         for step in 0..steps.count {
             self.budget.tick()?;
@@ -164,7 +176,9 @@ impl Evaluator<'_> {
             }
             let q = q.get(step).copied().unwrap_or(f64::NAN);
             let (value, repair) = quantile(q, &mut buckets);
-            repaired |= repair;
+            if let Some(repair) = repair {
+                repairs.add(&shown_name(&histogram.labels), steps.at(step), repair);
+            }
             let key = if label.is_some() { q.to_bits() } else { 0 };
             let place = by_label.iter().position(|(have, _)| *have == key).unwrap_or_else(|| {
                 by_label.push((key, Slots::default()));
@@ -176,10 +190,6 @@ impl Evaluator<'_> {
         }
         for (key, slots) in by_label {
             out.extend(slots.column(labelled.labels(f64::from_bits(key)), true));
-        }
-        if repaired {
-            let message = format!("{REPAIRED}{}", shown_name(&histogram.labels));
-            self.notes.info(&message, arg.bare().span);
         }
         Ok(())
     }

@@ -15,19 +15,29 @@ pub(super) struct Bucket {
     pub(super) count: f64,
 }
 
+/// Counts that fell from one bound to the next, and were lifted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Repair {
+    /// The lowest and the highest of their bounds.
+    pub(super) lowest: f64,
+    pub(super) highest: f64,
+    /// By how much one fell at most.
+    pub(super) most: f64,
+}
+
 /// The quantile `q`, interpolated within its bucket, and whether counts had to be repaired.
-pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
+pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
     if q.is_nan() {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     if q < 0.0 {
-        return (f64::NEG_INFINITY, false);
+        return (f64::NEG_INFINITY, None);
     }
     if q > 1.0 {
-        return (f64::INFINITY, false);
+        return (f64::INFINITY, None);
     }
     if !prepare(buckets) {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     let repair = make_monotonic(buckets);
     (inside(q, buckets).unwrap_or(f64::NAN), repair)
@@ -87,11 +97,11 @@ fn prepare(buckets: &mut Vec<Bucket>) -> bool {
     true
 }
 
-/// Lifts counts that are below the one before; whether there were any but by rounding.
+/// Lifts counts that are below the one before; tells of those that were not so by rounding.
 #[expect(clippy::float_cmp, reason = "equal counts need no repair")]
-fn make_monotonic(buckets: &mut [Bucket]) -> bool {
+fn make_monotonic(buckets: &mut [Bucket]) -> Option<Repair> {
     let mut before = buckets.first().map_or(0.0, |bucket| bucket.count);
-    let mut repaired = false;
+    let mut repaired: Option<Repair> = None;
     for bucket in buckets.iter_mut().skip(1) {
         let count = bucket.count;
         if count == before {
@@ -100,7 +110,13 @@ fn make_monotonic(buckets: &mut [Bucket]) -> bool {
         let rounding = almost_equal(before, count, TOLERANCE);
         if rounding || count < before {
             bucket.count = before;
-            repaired |= !rounding;
+            if !rounding {
+                let (bound, fell) = (bucket.bound, before - count);
+                let all =
+                    repaired.get_or_insert(Repair { lowest: bound, highest: bound, most: 0.0 });
+                all.highest = bound;
+                all.most = all.most.max(fell);
+            }
         } else {
             before = count;
         }
