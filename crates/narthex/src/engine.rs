@@ -44,6 +44,8 @@ pub struct Ask {
     pub timeout: Duration,
     /// How far back a selector looks, when not as the flag says.
     pub lookback: Option<Duration>,
+    /// Whether samples are to be counted for each step.
+    pub per_step_stats: bool,
     /// Who asks, for the query log.
     pub origin: Origin,
 }
@@ -88,7 +90,7 @@ pub async fn ask(app: &Arc<App>, ask: Ask) -> Result<Answered, ApiError> {
             prepare: prepared.saturating_sub(began),
             eval: clock.monotonic().saturating_sub(prepared),
         };
-        log(&asked, &question, timings, outcome.as_ref().map(|output| output.stats));
+        log(&asked, &question, timings, outcome.as_ref().map(|output| &output.stats));
         Ok::<_, ApiError>(Answered { output: outcome?, timings })
     });
     let answered = answered.await.inspect_err(|error| {
@@ -106,13 +108,13 @@ pub async fn ask(app: &Arc<App>, ask: Ask) -> Result<Answered, ApiError> {
 }
 
 /// Tells the query log; what is no query is not told.
-fn log(app: &App, ask: &Ask, timings: Timings, outcome: Result<Stats, &ApiError>) {
+fn log(app: &App, ask: &Ask, timings: Timings, outcome: Result<&Stats, &ApiError>) {
     let error = outcome.as_ref().err().map(|error| error.text.as_str());
     if !app.file_logs.logs_queries() || outcome.is_err_and(|error| error.kind == Kind::BadData) {
         return;
     }
     let mut stats = Vec::new();
-    put_stats(&mut stats, &timings, &outcome.unwrap_or_default());
+    put_stats(&mut stats, &timings, outcome.unwrap_or(&Stats::default()));
     app.file_logs.query(&Entry {
         query: &ask.query,
         when: ask.when,
@@ -131,6 +133,7 @@ fn options(app: &App, ask: &Ask, ticket: &Ticket) -> Options {
         timeout: ask.timeout.saturating_sub(ticket.waited),
         experimental: app.flags.has_feature("promql-experimental-functions"),
         default_step: app.config.load().config.global.evaluation_interval,
+        per_step_stats: ask.per_step_stats && app.flags.has_feature("promql-per-step-stats"),
         delayed_name_removal: app.flags.has_feature("promql-delayed-name-removal"),
         release: narthex_promql::Release::default(),
         canceled: Some(Arc::clone(&ticket.cancel)),

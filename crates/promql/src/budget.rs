@@ -27,7 +27,16 @@ pub(crate) struct Budget<'a> {
     bytes: usize,
     purse: Rc<Purse>,
     work: usize,
+    /// Samples by step of the query, while what is computed is computed at the query's steps.
+    per_step: Option<Vec<u64>>,
     pub(crate) stats: Stats,
+}
+
+/// What was counted before a part was begun that is counted in another way.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    total: u64,
+    per_step: Option<Vec<u64>>,
 }
 
 impl<'a> Budget<'a> {
@@ -35,12 +44,69 @@ impl<'a> Budget<'a> {
         let deadline = options.clock.as_ref().map(|clock| clock.monotonic() + options.timeout);
         let purse = Rc::new(Purse::new(Share::new(options.memory.clone())));
         let stats = Stats::default();
-        Self { options, deadline, ticks: 0, held: 0, bytes: 0, purse, work: 0, stats }
+        Self {
+            options,
+            deadline,
+            ticks: 0,
+            held: 0,
+            bytes: 0,
+            purse,
+            work: 0,
+            per_step: None,
+            stats,
+        }
     }
 
     /// Ends the query, whose answer takes `bytes`; they stay taken as long as the share lives.
     pub(crate) fn end(self, bytes: usize) -> (Stats, Share) {
         (self.stats, self.purse.end(bytes))
+    }
+
+    /// Counts samples by step from now on.
+    pub(crate) fn count_steps(&mut self, steps: usize) -> Result<(), Error> {
+        self.hold_bytes(steps.saturating_mul(size_of::<u64>()))?;
+        self.per_step = Some(vec![0; steps]);
+        Ok(())
+    }
+
+    /// The samples by step.
+    pub(crate) fn take_steps(&mut self) -> Option<Vec<u64>> {
+        self.per_step.take()
+    }
+
+    /// Whether samples are counted by step.
+    pub(crate) fn counts_steps(&self) -> bool {
+        self.per_step.is_some()
+    }
+
+    /// So many samples were looked at for a step.
+    pub(crate) fn count(&mut self, step: usize, samples: usize) {
+        let samples = samples as u64;
+        self.stats.samples_total += samples;
+        if let Some(slot) = self.per_step.as_mut().and_then(|steps| steps.get_mut(step)) {
+            *slot += samples;
+        }
+    }
+
+    /// So many samples were looked at for each of `steps` steps.
+    pub(crate) fn count_each(&mut self, steps: usize, samples: u64) {
+        let total = samples.saturating_mul(steps as u64);
+        self.stats.samples_total = self.stats.samples_total.saturating_add(total);
+        for slot in self.per_step.iter_mut().flatten() {
+            *slot += samples;
+        }
+    }
+
+    /// Sets the counts aside until [`Budget::back`].
+    pub(crate) fn aside(&mut self) -> Aside {
+        let total = std::mem::take(&mut self.stats.samples_total);
+        Aside { total, per_step: self.per_step.take() }
+    }
+
+    /// Takes up the counts from before; gives what was counted since.
+    pub(crate) fn back(&mut self, before: Aside) -> u64 {
+        self.per_step = before.per_step;
+        std::mem::replace(&mut self.stats.samples_total, before.total)
     }
 
     /// What pays for everything that the query holds.

@@ -31,6 +31,9 @@ pub fn instant(
     let times = Times { start: at.0, end: at.0, step: 0 };
     let mut evaluator = Evaluator::new(plan, snapshot, times, options)?;
     let steps = Steps::one(at.0, 1);
+    if options.per_step_stats {
+        evaluator.budget.count_steps(steps.count)?;
+    }
     let value = match plan.value_type() {
         ValueType::Matrix => Value::Matrix(evaluator.matrix(&plan.root, at.0)?),
         _ => match evaluator.eval(&plan.root, steps)? {
@@ -76,6 +79,9 @@ pub fn range(
         return Ok(evaluator.output(Value::Matrix(Vec::new())));
     }
     let steps = Steps::between(start.0, end.0, step)?;
+    if options.per_step_stats {
+        evaluator.budget.count_steps(steps.count)?;
+    }
     let columns = match evaluator.eval(&plan.root, steps)? {
         Flow::Vector(columns) => without_names(columns)?,
         Flow::Scalar(values) => {
@@ -177,7 +183,10 @@ impl<'a> Evaluator<'a> {
             }
         }
         let (warnings, infos) = self.notes.into_parts();
-        let (stats, share) = self.budget.end(value.heap_bytes());
+        let per_step = self.budget.take_steps();
+        let (mut stats, share) = self.budget.end(value.heap_bytes());
+        let start = Timestamp(self.times.start);
+        stats.samples_per_step = per_step.map(|steps| (start, self.times.step, steps.into()));
         Output { value, warnings, infos, stats, share: Arc::new(share) }
     }
 
@@ -214,8 +223,12 @@ impl<'a> Evaluator<'a> {
             _ => {}
         }
         if node.invariant && steps.count > 1 && self.unresolved.is_none() {
-            let once = self.eval_varying(node, Steps { count: 1, ..steps })?;
-            return self.repeat(once, steps.count);
+            let before = self.budget.aside();
+            let once = self.eval_varying(node, Steps { count: 1, ..steps });
+            // As in Prometheus it counts as if each step had computed it.
+            let counted = self.budget.back(before);
+            self.budget.count_each(steps.count, counted);
+            return self.repeat(once?, steps.count);
         }
         self.eval_varying(node, steps)
     }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use narthex_model::histogram::Hint;
+use narthex_model::histogram::{Bar, Hint};
 use narthex_model::{ABSENT, Histogram, Labels, STALE, Sample, TimeRange, Timestamp};
 use narthex_store::{Histograms, Samples, Series};
 
@@ -35,6 +35,22 @@ const NOTES_MAX: usize = 200;
 #[inline]
 pub(crate) fn is_handle(value: f64) -> bool {
     value.to_bits() >> 48 == TAG
+}
+
+/// How many samples of 16 bytes a histogram takes in Prometheus' memory.
+fn samples_in(histogram: &Histogram) -> usize {
+    /// What it takes there besides its lists, its time included.
+    const FIXED_BYTES: usize = 168 + 8;
+    let runs = |bars: &[Bar]| {
+        let gaps = bars.windows(2).filter(|pair| match pair {
+            [a, b] => b.index != a.index + 1,
+            _ => false,
+        });
+        usize::from(!bars.is_empty()) + gaps.count()
+    };
+    let lists = [&histogram.positive, &histogram.negative].map(|bars| bars.len() + runs(bars));
+    let numbers = histogram.bounds.len() + lists.iter().sum::<usize>();
+    (FIXED_BYTES + numbers * size_of::<f64>()) / 16
 }
 
 /// What a function has to say besides its value.
@@ -99,6 +115,11 @@ impl Natives {
         }
         let index = usize::try_from(value.to_bits() & 0xffff_ffff_ffff).ok()?;
         self.histograms.borrow().get(index).cloned()
+    }
+
+    /// How many samples a value counts as: a histogram counts by its size, as in Prometheus.
+    pub(crate) fn samples_in(&self, value: f64) -> usize {
+        self.get(value).map_or(1, |histogram| samples_in(&histogram))
     }
 
     /// Fails when the histograms take more than a query may hold.

@@ -47,6 +47,8 @@ pub struct Options {
     pub experimental: bool,
     /// The step of a subquery that names none: the global evaluation interval.
     pub default_step: Duration,
+    /// Whether samples are counted for each step, too.
+    pub per_step_stats: bool,
     /// Whether metric names are dropped at the end of the evaluation rather than at once.
     pub delayed_name_removal: bool,
     /// Which Prometheus is followed where its releases answer differently.
@@ -67,6 +69,7 @@ impl Default for Options {
             timeout: TIMEOUT,
             experimental: false,
             default_step: Duration::from_secs(60),
+            per_step_stats: false,
             delayed_name_removal: false,
             release: Release::default(),
             clock: None,

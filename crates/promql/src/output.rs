@@ -24,10 +24,14 @@ pub struct Output {
 }
 
 /// What a query took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Samples read from the store and counted once per step that used them.
+    /// Samples read from the store and counted once per step that used them; a histogram counts
+    /// as several.
     pub samples_total: u64,
+    /// The same for each step, where [`crate::Options::per_step_stats`] asks for it: the time of
+    /// the first step, from one to the next in milliseconds, and how many.
+    pub samples_per_step: Option<(Timestamp, i64, Arc<[u64]>)>,
     /// The most samples held at once.
     pub samples_peak: u64,
     /// Series selected.

@@ -219,9 +219,25 @@ impl Evaluator<'_> {
                 instants(&walks.over(&frame, &samples.times).places, samples, &value)
             };
             let Some(column) = slots.column(labels.clone(), false) else { return Ok(()) };
-            this.budget.stats.samples_total += column.values.len() as u64;
+            this.count_column(&column);
             this.give(place, column, taker)
         })
+    }
+
+    /// Counts the samples that an instant selector found.
+    fn count_column(&mut self, column: &Column) {
+        if self.natives.any() {
+            let natives = Rc::clone(&self.natives);
+            for (step, value) in column.iter() {
+                self.budget.count(step, natives.samples_in(value));
+            }
+        } else if self.budget.counts_steps() {
+            for (step, _) in column.iter() {
+                self.budget.count(step, 1);
+            }
+        } else {
+            self.budget.count(0, column.iter().count());
+        }
     }
 
     /// Calls `visit` for each series and each step at which its window has a sample; `taker` gets
@@ -336,7 +352,11 @@ impl Evaluator<'_> {
     ) -> Result<(), Error> {
         let held = self.budget.held();
         let frame = self.subquery_frame(subquery, steps)?;
-        let (inner, inner_steps) = self.subquery_columns(subquery, &frame)?;
+        // What a window sees is counted, not what it was computed from.
+        let before = self.budget.aside();
+        let inner = self.subquery_columns(subquery, &frame);
+        self.budget.back(before);
+        let (inner, inner_steps) = inner?;
         let inside = self.budget.held().saturating_sub(held);
         let mut samples = Samples::default();
         let mut walks = Walks::default();
@@ -382,18 +402,21 @@ impl Evaluator<'_> {
             starts: &starts,
         });
         let track = Track::new(&samples.times, &samples.values).with_native(native);
-        let mut seen = 0;
         for step in 0..walk.places.len() {
             match track.window(Place { walk, frame, step }) {
                 Some(window) if !window.times.is_empty() => {
-                    seen += window.times.len();
                     self.budget.work(window.times.len())?;
+                    let counted = if is_native {
+                        window.values.iter().map(|&value| natives.samples_in(value)).sum()
+                    } else {
+                        window.times.len()
+                    };
+                    self.budget.count(step, counted);
                     slots.push(visit(step, &window)?);
                 }
                 _ => slots.push(ABSENT),
             }
         }
-        self.budget.stats.samples_total += seen as u64;
         Ok(slots)
     }
 
@@ -404,7 +427,11 @@ impl Evaluator<'_> {
             Expr::Matrix(matrix) => self.stored_matrix(matrix, steps)?,
             Expr::Subquery(subquery) => {
                 let frame = self.subquery_frame(subquery, steps)?;
-                let (columns, steps) = self.subquery_columns(subquery, &frame)?;
+                let before = self.budget.aside();
+                let inner = self.subquery_columns(subquery, &frame);
+                let counted = usize::try_from(self.budget.back(before)).unwrap_or(usize::MAX);
+                self.budget.count(0, counted);
+                let (columns, steps) = inner?;
                 let columns = without_names(columns)?;
                 columns.into_iter().map(|column| series_of(column, steps, &self.natives)).collect()
             }
@@ -434,7 +461,8 @@ impl Evaluator<'_> {
                 edge => extend(&frame, edge, &samples),
             };
             if !times.is_empty() {
-                self.budget.stats.samples_total += times.len() as u64;
+                let counted = values.iter().map(|&value| self.natives.samples_in(value)).sum();
+                self.budget.count(0, counted);
                 out.push(Series::new(series.labels().clone(), times, values, &self.natives));
             }
         }

@@ -104,9 +104,11 @@ async fn answer(
         })?,
     };
     let query = params.get("query").to_owned();
-    let answered = engine::ask(app, Ask { query, when, timeout, lookback, origin }).await?;
-    let stats =
-        (!params.get("stats").is_empty()).then_some((answered.timings, answered.output.stats));
+    let per_step_stats = params.get("stats") == "all";
+    let answered =
+        engine::ask(app, Ask { query, when, timeout, lookback, per_step_stats, origin }).await?;
+    let stats = (!params.get("stats").is_empty())
+        .then_some((answered.timings, answered.output.stats.clone()));
     Ok(ResultBody::new(answered.output, stats, limit).into_response())
 }
 

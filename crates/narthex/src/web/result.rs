@@ -3,6 +3,7 @@
 //! A result is written piece by piece while the client takes it, so a large one is in memory as
 //! numbers only, never a second time as text, and a slow client holds no thread.
 
+use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -198,6 +199,13 @@ fn samples(out: &mut Vec<u8>, item: usize, series: &Series, from: usize) -> Stag
     Stage::Item(item + 1, 0)
 }
 
+fn put_step(out: &mut Vec<u8>, (at, count): (Timestamp, &u64)) {
+    out.push(b'[');
+    json::short_seconds(out, at);
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, ",{count}]");
+}
+
 /// Writes what a query took.
 pub fn put_stats(out: &mut Vec<u8>, timings: &Timings, stats: &Stats) {
     let seconds = |time: Duration| time.as_secs_f64();
@@ -212,6 +220,10 @@ pub fn put_stats(out: &mut Vec<u8>, timings: &Timings, stats: &Stats) {
         .plain("execTotalTime", seconds(timings.queue + timings.prepare + timings.eval));
     times.end();
     let mut samples = Object::begin(object.field("samples"));
+    if let Some((start, step, counts)) = &stats.samples_per_step {
+        let times = std::iter::successors(Some(*start), |at| Some(at.plus_millis(*step)));
+        json::list(samples.field("totalQueryableSamplesPerStep"), times.zip(&**counts), put_step);
+    }
     samples
         .plain("totalQueryableSamples", stats.samples_total)
         .plain("peakSamples", stats.samples_peak);

@@ -21,4 +21,5 @@ mod logs_equal_those_of_prometheus;
 mod node;
 mod prometheus_reads_from_narthex;
 mod series_and_staleness_equal_those_of_prometheus;
+mod statistics_equal_those_of_prometheus;
 mod the_way_in_and_out_keeps_every_sample;
