@@ -149,7 +149,6 @@ impl Config {
                 receiver.protobuf_message != WRITE_REQUEST_V1,
                 &key("protobuf_message: sent as prometheus.WriteRequest"),
             );
-            note(receiver.send_exemplars, &key("send_exemplars: exemplars are not stored"));
             note(
                 receiver.send_native_histograms,
                 &key("send_native_histograms: native histograms are not sent"),

@@ -26,7 +26,7 @@ section! {
         write_relabel_configs: Vec<Rule>,
         /// The receiver's name, unique; see [`RemoteWrite::queue_name`].
         name: String,
-        /// Accepted; exemplars are not stored.
+        /// Whether exemplars are sent too.
         send_exemplars: bool,
         /// Accepted; native histograms are not stored.
         send_native_histograms: bool,

@@ -21,7 +21,7 @@ use narthex_model::Timestamp;
 
 pub use discovery::discovery;
 pub use engine::Engine;
-pub use exemplars::exemplars;
+pub use exemplars::{exemplars, sent_exemplars};
 pub use file_logs::file_logs;
 pub use http::Http;
 pub use receive::receive;

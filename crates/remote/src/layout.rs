@@ -169,7 +169,7 @@ impl std::fmt::Debug for Encoder {
 
 impl Prepare {
     /// The labels that are sent for `labels`, left in `builder`; `false` when nothing is.
-    fn apply(&self, labels: &Labels, builder: &mut LabelsBuilder) -> bool {
+    pub(crate) fn apply(&self, labels: &Labels, builder: &mut LabelsBuilder) -> bool {
         builder.clear();
         for (name, value) in labels {
             builder.set(name, value);

@@ -26,6 +26,7 @@ use crate::metadata::{Families, MetadataSource};
 use crate::pace::Pace;
 use crate::stats::{Counters, add};
 use deliver::{Sender, Shipped};
+use exemplars::Trail;
 
 /// How often the store is asked for new rows. Waking seldom and sending large requests costs less
 /// than waking for each row.
@@ -58,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) age_max: Option<Duration>,
     /// Whether new rows need not wait for those before them.
     pub(crate) live_first: bool,
+    /// Whether exemplars are sent.
+    pub(crate) exemplars: bool,
     /// How often metadata is sent, and how many families at a time.
     pub(crate) metadata: Option<(Duration, usize)>,
 }
@@ -79,6 +82,7 @@ impl Settings {
             backoff_max: Duration::from_secs(5),
             age_max: None,
             live_first: false,
+            exemplars: false,
             metadata: None,
         }
     }
@@ -122,6 +126,8 @@ pub(crate) struct Queue {
     saved: RowSeq,
     saved_at: Instant,
     metadata_at: Option<Instant>,
+    /// Where exemplars are, if they are sent.
+    trail: Option<Trail>,
 }
 
 /// How a turn of a lane ended.
@@ -162,6 +168,7 @@ impl Queue {
             saved: RowSeq(0),
             saved_at: Instant::now(),
             metadata_at: None,
+            trail: None,
         }
     }
 
@@ -171,6 +178,7 @@ impl Queue {
         self.begin(start).await;
         loop {
             let turn = self.turn(&mut stop).await;
+            self.send_exemplars().await;
             self.account();
             self.save(false).await;
             let draining = *stop.borrow();
@@ -221,6 +229,7 @@ impl Queue {
             self.save(true).await;
         }
         self.counters.post_ledger(&self.ledger);
+        self.trail = self.settings.exemplars.then(|| Trail::new(&self.store, &self.counters));
     }
 
     /// Does the next piece of work, the most urgent first.
@@ -492,6 +501,7 @@ async fn wait(time: Duration, stop: &mut watch::Receiver<bool>) {
 }
 
 mod deliver;
+mod exemplars;
 mod post;
 #[cfg(test)]
 mod tests;

@@ -57,6 +57,7 @@ impl Spec {
             backoff_min: queue.min_backoff,
             backoff_max: queue.max_backoff,
             age_max: Some(queue.sample_age_limit).filter(|&age| age > Duration::ZERO),
+            exemplars: section.send_exemplars,
             live_first: section.send_order == remote::SEND_ORDER_LIVE_FIRST,
             metadata: metadata
                 .send

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::answer::Reason;
+use crate::exemplars::{self, ExemplarStats};
 use crate::ledger::{Ledger, Offer, Refused};
 
 /// Upper bounds of the buckets of `sent_batch_duration_seconds`, in seconds, as Prometheus has
@@ -94,6 +95,8 @@ pub struct QueueStats {
     pub duration_sum: f64,
     /// Bytes that the encoded labels and templates take in memory.
     pub cache_bytes: u64,
+    /// Exemplars.
+    pub exemplars: ExemplarStats,
 }
 
 /// The counters of one queue, written by its task.
@@ -128,6 +131,7 @@ pub(crate) struct Counters {
     pub(crate) samples_repeated: AtomicU64,
     pub(crate) cache_bytes: AtomicU64,
     pub(crate) refused: [AtomicU64; Reason::ALL.len()],
+    pub(crate) exemplars: exemplars::Counters,
     pub(crate) durations: Mutex<Durations>,
     board: Mutex<Board>,
 }
@@ -282,6 +286,7 @@ impl Counters {
         stats.highest = time(&self.highest_ms);
         stats.rows_lost = get(&self.rows_lost);
         stats.cache_bytes = get(&self.cache_bytes);
+        stats.exemplars = self.exemplars.stats();
         stats.samples_repeated = get(&self.samples_repeated);
         for (count, counter) in stats.refused.iter_mut().zip(&self.refused) {
             *count = get(counter);

@@ -1,5 +1,6 @@
-//! The exemplars kept, under Prometheus' names.
+//! The exemplars kept and sent, under Prometheus' names.
 
+use narthex_remote::QueueStats;
 use narthex_store::exemplars::ExemplarStats;
 
 use super::text::Page;
@@ -60,4 +61,44 @@ pub fn exemplars(page: &mut Page, stats: &ExemplarStats) {
          timestamp is in future compared to rest series.",
         stats.oldest.map_or(0.0, narthex_model::Timestamp::seconds),
     );
+}
+
+type Get = fn(&narthex_remote::ExemplarStats) -> u64;
+
+#[rustfmt::skip]
+const SENT: &[(&str, &str, &str, Get)] = &[
+    ("prometheus_remote_storage_exemplars_total", "counter", "Total number of exemplars sent to remote storage.", |e| e.sent),
+    ("prometheus_remote_storage_exemplars_failed_total", "counter", "Total number of exemplars which failed on send to remote storage, non-recoverable errors.", |e| e.failed),
+    ("prometheus_remote_storage_exemplars_retried_total", "counter", "Total number of exemplars which failed on send to remote storage but were retried because the send error was recoverable.", |e| e.retried),
+    ("prometheus_remote_storage_exemplars_pending", "gauge", "The number of exemplars pending in the queues shards to be sent to the remote storage.", |e| e.pending),
+];
+
+/// Writes the figures of the exemplars that the queues send.
+pub fn sent_exemplars(page: &mut Page, queues: &[QueueStats]) {
+    if queues.is_empty() {
+        return;
+    }
+    for (name, kind, help, get) in SENT {
+        let mut family = page.family(name, kind, help);
+        for queue in queues {
+            let labels = [("remote_name", queue.name.as_str()), ("url", &queue.url)];
+            family.count(&labels, get(&queue.exemplars));
+        }
+    }
+    let help = "Total number of exemplars which were dropped after being read from the WAL before \
+                being sent via remote write, either via relabelling, due to being too old or \
+                unintentionally because of an unknown reference ID.";
+    let name = "prometheus_remote_storage_exemplars_dropped_total";
+    let mut family = page.family(name, "counter", help);
+    for queue in queues {
+        for (reason, count) in [
+            ("dropped_series", queue.exemplars.dropped_by_relabelling),
+            ("too_old", queue.exemplars.dropped_too_old),
+            ("unintentional_dropped_series", queue.exemplars.lost),
+        ] {
+            let labels =
+                [("reason", reason), ("remote_name", queue.name.as_str()), ("url", &queue.url)];
+            family.count(&labels, count);
+        }
+    }
 }

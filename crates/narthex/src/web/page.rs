@@ -54,7 +54,9 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
         let stats = parts.store.stats();
         crate::telemetry::store(&mut page, &stats);
         crate::telemetry::exemplars(&mut page, &parts.store.exemplars().stats());
-        crate::telemetry::remote(&mut page, &parts.remote.stats(), &stats);
+        let queues = parts.remote.stats();
+        crate::telemetry::remote(&mut page, &queues, &stats);
+        crate::telemetry::sent_exemplars(&mut page, &queues);
         crate::telemetry::scrape(&mut page, &parts.scrape);
         crate::telemetry::discovery(&mut page, &parts.discovery.stats());
         if let Some(inlet) = &parts.inlet {

@@ -1,6 +1,7 @@
 //! A Prometheus and narthex scrape the same exporter, by text and by protobuf: the exemplars that
 //! they show are the same, and so are the answers to questions that are wrong.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -271,4 +272,50 @@ fn differences(theirs: u16, ours: u16) -> Vec<String> {
         different.push(format!("only {found} series have exemplars: {answer}"));
     }
     different
+}
+
+#[test]
+fn exemplars_are_forwarded_by_both_protocols() {
+    let Some(prometheus) = peers::find("prometheus") else { return };
+    let exporter = Exporter::start();
+    let receiver_flags = [
+        "--enable-feature=exemplar-storage,native-histograms",
+        "--web.enable-remote-write-receiver",
+        "--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest",
+        "--web.remote-write-receiver.accepted-protobuf-messages=io.prometheus.write.v2.Request",
+    ];
+    let receivers = [(); 2].map(|()| Node::start(&prometheus, "global: {}\n", &receiver_flags));
+    let own = Node::start(
+        std::path::Path::new(env!("CARGO_BIN_EXE_narthex")),
+        "global: {}\n",
+        &receiver_flags,
+    );
+    let mut text = config(exporter.port, 1000);
+    text.push_str("remote_write:\n");
+    let (v1, v2) = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request");
+    let ports = [(receivers[0].port, v1), (receivers[1].port, v2), (own.port, v2)];
+    for (port, message) in ports {
+        let _ = write!(
+            text,
+            "- url: http://127.0.0.1:{port}/api/v1/write\n  send_exemplars: true\n  \
+               protobuf_message: {message}\n  queue_config: {{batch_send_deadline: 1s}}\n"
+        );
+    }
+    let flags = ["--enable-feature=exemplar-storage"];
+    let sender = Node::start(std::path::Path::new(env!("CARGO_BIN_EXE_narthex")), &text, &flags);
+    for frame in 0..3 {
+        exporter.frame.store(frame, SeqCst);
+        let want = Value::from(frame.to_string());
+        let query = "frame{job=\"text\"}";
+        let seen = || http::query(sender.port, query, None).iter().any(|s| s["value"][1] == want);
+        assert!(wait_until(Duration::from_secs(20), seen), "frame {frame} was not scraped");
+    }
+    let query = "{__name__=~\"h_bucket|c_total|p\"}";
+    let (_, kept) = ask(sender.port, query, "");
+    assert!(kept["data"].as_array().unwrap().len() >= 4, "{kept}");
+    for (port, message) in ports {
+        let arrived = || ask(port, query, "").1 == ask(sender.port, query, "").1;
+        let same = wait_until(Duration::from_secs(30), arrived);
+        assert!(same, "{message}: {}\n{}\n{}", ask(port, query, "").1, kept, sender.log());
+    }
 }

@@ -83,16 +83,16 @@ enum Outcome {
 /// Speaks with the receiver.
 #[derive(Debug)]
 pub(super) struct Sender {
-    settings: Arc<Settings>,
-    session: Session,
+    pub(super) settings: Arc<Settings>,
+    pub(super) session: Session,
     clock: Arc<dyn Clock>,
-    counters: Arc<Counters>,
-    version: Version,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) version: Version,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     limits: Limits,
     limits_since: Instant,
-    chance: Chance,
-    answer: Vec<u8>,
+    pub(super) chance: Chance,
+    pub(super) answer: Vec<u8>,
     /// The last time when samples were refused for their order without a doubt.
     disorder_at: Option<Instant>,
     fruitless: u32,
@@ -349,7 +349,12 @@ impl Sender {
     }
 
     /// What an answer asks for, noted and logged.
-    fn verdict(&mut self, status: StatusCode, headers: &HeaderMap, samples: u64) -> Verdict {
+    pub(super) fn verdict(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        samples: u64,
+    ) -> Verdict {
         let verdict = judge(status, headers, &self.answer, self.clock.now());
         let what = match verdict {
             Verdict::Done if self.version == Version::V2 => {
@@ -413,7 +418,7 @@ impl Sender {
     }
 
     /// Speaks 1.0 from now on.
-    fn fall_back(&mut self) {
+    pub(super) fn fall_back(&mut self) {
         self.version = Version::V1;
         self.headers = headers(&self.settings, Version::V1);
         let (remote_name, url) = (&self.settings.name, &self.settings.url);

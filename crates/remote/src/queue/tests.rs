@@ -51,6 +51,7 @@ struct Got {
     /// Samples of each request that was stored.
     sizes: Vec<usize>,
     metadata: Vec<(String, i32, String)>,
+    exemplars: Vec<String>,
     /// What 2.0 said of a series.
     inline: BTreeMap<String, (i32, String)>,
 }
@@ -183,9 +184,15 @@ async fn converse(mut stream: DuplexStream, shared: Shared) {
         };
         let raw = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
         let request = read(&head, &raw, &shared);
+        let second = head.contains("write.v2.Request");
+        let version = if second { Version::V2 } else { Version::V1 };
+        let exemplars = crate::exemplars::tests::read(version, &raw);
         let Some(mut answer) = answer(act, &request, &shared).await else { return };
         if answer == "204 No Content" && head.contains("write.v2.Request") {
             answer = with_count(request.timeseries.len());
+        }
+        if answer.starts_with("204") {
+            shared.0.lock().exemplars.extend(exemplars);
         }
         shared.0.lock().heads.push(head);
         if !answer.contains("Content-Length") {
@@ -332,6 +339,7 @@ async fn seconds(count: u64) {
 
 const AT: i64 = 1_795_000_000_000;
 
+mod exemplars;
 mod failures;
 mod order;
 mod version_2;
