@@ -64,11 +64,12 @@ pub(crate) async fn listen(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Answers requests with `handle` until the task is aborted; its connections end with it.
+/// Answers requests with `handle` until the task is aborted; its connections end with it. Where
+/// `handle` has no answer, the connection is closed.
 pub(crate) async fn serve<H, F>(listener: TcpListener, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<Pieces>> + Send + 'static,
+    F: Future<Output: Into<Option<Response<Pieces>>>> + Send + 'static,
 {
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -77,7 +78,7 @@ where
         let handle = handle.clone();
         let service = hyper::service::service_fn(move |request| {
             let answer = handle(request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            async move { answer.await.into().ok_or("no answer") }
         });
         let http = hyper::server::conn::http1::Builder::new();
         let connection = http.serve_connection(TokioIo::new(stream), service);

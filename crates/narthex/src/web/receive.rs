@@ -7,7 +7,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use narthex_receive::{Answer, BODY_BYTES_MAX, Failure, Message};
@@ -18,6 +18,10 @@ use crate::inlet::{self, Inlet, Stopping};
 
 /// Longest wait for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most bytes of a body that are read after it was refused: a client that sends it all before it
+/// listens would see a broken connection instead of the reason.
+const DISCARDED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 
 /// When a request is to come again that met too many others, in seconds.
 const RETRY_SECONDS: &str = "1";
@@ -97,23 +101,38 @@ fn message_of(headers: &HeaderMap, accepted: &[String]) -> Result<Message, Strin
 async fn read(inlet: &Arc<Inlet>, mut from: Body) -> Result<inlet::Body, Response> {
     let announced = from.size_hint().lower();
     if announced > BODY_BYTES_MAX as u64 {
-        return Err(too_large());
+        return Err(refuse(from, too_large()).await);
     }
     let mut body = inlet.body(usize::try_from(announced).unwrap_or(0));
     while let Some(frame) = from.frame().await {
         let frame = frame.map_err(|e| text_error(StatusCode::BAD_REQUEST, &e.to_string()))?;
         let Ok(piece) = frame.into_data() else { continue };
         if body.len() + piece.len() > BODY_BYTES_MAX {
-            return Err(too_large());
+            drop(body);
+            return Err(refuse(from, too_large()).await);
         }
         if !body.push(&piece).await {
+            drop(body);
             let text = "too many remote writes at the same time";
             let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, text);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
-            return Err(response);
+            return Err(refuse(from, response).await);
         }
     }
     Ok(body)
+}
+
+/// The answer to a request whose body is not taken, once its client listens; the connection ends
+/// with it.
+async fn refuse(mut from: Body, mut response: Response) -> Response {
+    let mut left = DISCARDED_BYTES_MAX;
+    while let Some(Ok(frame)) = from.frame().await {
+        let length = frame.data_ref().map_or(0, |piece| piece.len());
+        let Some(rest) = left.checked_sub(length) else { break };
+        left = rest;
+    }
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn too_large() -> Response {

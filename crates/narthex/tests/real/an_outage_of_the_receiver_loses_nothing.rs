@@ -1,14 +1,13 @@
 //! The receiver is down for a minute and narthex is killed in the middle: all samples arrive.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use narthex_testkit::background::Background;
 use narthex_testkit::fleet::{Fleet, Options};
 use narthex_testkit::process::{free_port, wait_until};
-use narthex_testkit::receiver::{Received, Receiver};
+use narthex_testkit::receiver::Receiver;
 
-use crate::node::{Node, Samples, bodies, config, now_ms};
+use crate::node::{Node, arrived, bodies, config, now_ms};
 
 const OUTAGE: Duration = Duration::from_secs(60);
 const SELECTOR: &str = "{job=\"node\"}";
@@ -40,7 +39,7 @@ fn an_outage_of_the_receiver_loses_nothing() {
     let after = second.received(PATH);
     assert_eq!((before.out_of_order, after.out_of_order), (0, 0), "order was broken");
     let kept = narthex.raw(SELECTOR, 300, end);
-    let arrived = arrived(&before, &after);
+    let arrived = arrived([&before, &after]);
     let mut samples = 0;
     for (series, ours) in &kept {
         let theirs = arrived.get(series).unwrap_or_else(|| panic!("{series} did not arrive"));
@@ -50,25 +49,4 @@ fn an_outage_of_the_receiver_loses_nothing() {
         }
     }
     assert!(samples > 120 * 60, "only {samples} samples were kept");
-}
-
-/// What came before and after the outage, written as the API writes it.
-fn arrived(before: &Received, after: &Received) -> Samples {
-    let mut arrived = Samples::new();
-    for (labels, series) in before.series.iter().chain(&after.series) {
-        let samples = arrived.entry(as_json(labels)).or_default();
-        samples.extend(series.samples.iter().map(|(at, bits)| (*at, text(f64::from_bits(*bits)))));
-    }
-    arrived
-}
-
-/// `name="value",` pairs as a JSON object with sorted keys.
-fn as_json(labels: &str) -> String {
-    let pairs = labels.split("\",").filter_map(|pair| pair.split_once("=\""));
-    let map: BTreeMap<&str, &str> = pairs.collect();
-    serde_json::to_string(&map).unwrap()
-}
-
-fn text(value: f64) -> String {
-    narthex_model::number::ApiFloat(value).to_string()
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use narthex_testkit::http;
 use narthex_testkit::process::{Process, free_port, wait_until};
+use narthex_testkit::receiver::Received;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -201,6 +202,24 @@ pub(crate) fn bodies(series: usize, count: usize) -> Vec<bytes::Bytes> {
         bytes::Bytes::from(text)
     };
     (0..count).map(body).collect()
+}
+
+/// What came at a receiver that keeps samples, written as the API writes it.
+pub(crate) fn arrived<'a>(parts: impl IntoIterator<Item = &'a Received>) -> Samples {
+    let mut arrived = Samples::new();
+    for (labels, series) in parts.into_iter().flat_map(|part| &part.series) {
+        let samples = arrived.entry(as_json(labels)).or_default();
+        let text = |bits| narthex_model::number::ApiFloat(f64::from_bits(bits)).to_string();
+        samples.extend(series.samples.iter().map(|&(at, bits)| (at, text(bits))));
+    }
+    arrived
+}
+
+/// `name="value",` pairs as a JSON object with sorted keys.
+fn as_json(labels: &str) -> String {
+    let pairs = labels.split("\",").filter_map(|pair| pair.split_once("=\""));
+    let map: BTreeMap<&str, &str> = pairs.collect();
+    serde_json::to_string(&map).unwrap()
 }
 
 /// Adds samples that were shown later.
