@@ -11,6 +11,7 @@
 //! | 4 | pairs: place before, last place | rows sent ahead of those before them; replaces the last such record |
 //! | 5 | groups: place before, last place, oldest time, newest time | rows to be offered again, what is left of it; replaces the last such record |
 //! | 6 | oldest time, newest time | what was refused of this time is not remembered any more |
+//! | 7 | place, place | kinds 1 and 2 in one |
 
 use std::fmt;
 
@@ -70,6 +71,8 @@ pub(crate) struct Offer {
 pub(crate) struct Ledger {
     journal: Option<Journal>,
     state: State,
+    /// Whether there is something that the cursor does not tell, and that is not durable yet.
+    unsynced: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +100,7 @@ impl Ledger {
                 tracing::warn!("a record of remote write that cannot be read is passed over");
             }
         }
-        Self { journal, state }
+        Self { journal, state, unsynced: false }
     }
 
     /// Up to where all rows are done with, as far as is known.
@@ -129,9 +132,10 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn set_attempt(&mut self, to: RowSeq) {
-        if self.state.attempt != Some(to) {
-            self.note(&[2], &[to.0]);
+    /// All rows up to `place` are done with, and a request of those up to `to` begins.
+    pub(crate) fn begin(&mut self, place: RowSeq, to: RowSeq) {
+        if (self.state.place, self.state.attempt) != (Some(place), Some(to)) {
+            self.note(&[7], &[place.0, to.0]);
         }
     }
 
@@ -164,19 +168,23 @@ impl Ledger {
         self.note(&[6], &[times.start.0.cast_unsigned(), times.end.0.cast_unsigned()]);
     }
 
-    /// Makes durable what was noted; it is written anew when it has grown.
+    /// Makes durable what was noted beside places; it is written anew when it has grown.
     pub(crate) fn sync(&mut self) -> Result<(), narthex_store::Error> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
         if journal.bytes() > JOURNAL_BYTES_MAX {
-            return journal.rewrite(&self.state.records());
+            journal.rewrite(&self.state.records())?;
+        } else if self.unsynced {
+            journal.sync()?;
         }
-        journal.sync()
+        self.unsynced = false;
+        Ok(())
     }
 
     fn note(&mut self, head: &[u8], words: &[u64]) {
         let record = record(head, words);
         let known = self.state.play(&record);
         debug_assert!(known.is_some(), "a record that is not read back");
+        self.unsynced |= !matches!(head, [1 | 7]);
         let Some(journal) = &mut self.journal else { return };
         let full = journal.bytes() > 2 * JOURNAL_BYTES_MAX;
         let written =
@@ -214,6 +222,9 @@ impl State {
         match (kind, words.as_slice()) {
             (1, &[place]) => self.place = Some(RowSeq(place)),
             (2, &[to]) => self.attempt = Some(RowSeq(to)),
+            (7, &[place, to]) => {
+                (self.place, self.attempt) = (Some(RowSeq(place)), Some(RowSeq(to)));
+            }
             (3, &[first, last, from, to, samples]) => self.refuse(Refused {
                 times: TimeRange::new(at(from), at(to)),
                 samples,
@@ -329,8 +340,8 @@ mod tests {
         let open = || Ledger::new(Some(store.journal("remote-write-1").unwrap()));
         let mut ledger = open();
         assert_eq!((ledger.place(), ledger.attempt()), (None, None));
-        ledger.set_place(RowSeq(5));
-        ledger.set_attempt(RowSeq(9));
+        ledger.set_place(RowSeq(4));
+        ledger.begin(RowSeq(5), RowSeq(9));
         ledger.add_refused(refused(1000, 2000, Reason::TooOld));
         ledger.add_refused(refused(2500, 4000, Reason::TooOld));
         ledger.add_refused(refused(2500, 9000, Reason::Invalid));

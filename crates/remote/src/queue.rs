@@ -37,7 +37,7 @@ const LIVE_FIRST_LAG: Duration = Duration::from_secs(30);
 
 /// How often the place in the rows is saved durably: each time is a write to disk. A process that
 /// is killed repeats one request, whatever this is.
-const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The settings of one queue.
 #[derive(Debug)]
@@ -298,7 +298,9 @@ impl Queue {
             return turn;
         }
         if which == Which::Main {
-            ledger.set_attempt(lane.reached());
+            // Kept until the next request begins: a process that is killed before it repeats the
+            // last one, as one that is killed during it does.
+            ledger.begin(lane.acked, lane.reached());
         }
         let exact = repeat_to == Some(lane.reached()) && !lane.is_within_row();
         let ship = sender.ship(&mut lane.composer, ledger, exact, stop);
@@ -314,10 +316,7 @@ impl Queue {
         lane.shipped();
         add(&counters.rows_sent, lane.acked.0.saturating_sub(before.0));
         match which {
-            Which::Main => {
-                self.repeat_to = None;
-                ledger.set_place(lane.acked);
-            }
+            Which::Main => self.repeat_to = None,
             Which::Live => note_ahead(ledger, lane.acked),
             Which::Again => note_offer(ledger, lane.acked),
         }

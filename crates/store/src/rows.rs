@@ -93,8 +93,11 @@ impl RowReader {
     /// where it was.
     pub fn next(&mut self, out: &mut RowBuf) -> Result<bool, Error> {
         if let From::Log(log) = &mut self.from
-            && self.sources.wal.recent().get(self.next, out)
+            && let Some(found) = self.sources.wal.recent().get(self.next, out)
         {
+            if !found {
+                return Ok(false);
+            }
             // Only the log knows of rows that are lost, so none may be between.
             log.pass(out.seq.next());
             self.ahead += 1;

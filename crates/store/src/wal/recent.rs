@@ -57,13 +57,13 @@ impl Recent {
         }
     }
 
-    /// Copies the first row from the place `next` on to `out`. `false` when it is not here, or
-    /// when rows in between may be missing here.
-    pub(crate) fn get(&self, next: RowSeq, out: &mut RowBuf) -> bool {
+    /// Copies the first row from the place `next` on to `out`; `false` when there is none yet.
+    /// `None` when only the log knows, for rows may be missing here.
+    pub(crate) fn get(&self, next: RowSeq, out: &mut RowBuf) -> Option<bool> {
         let ring = self.ring.lock();
-        let covers = ring.rows.front().is_some_and(|first| first.seq <= next);
+        ring.rows.front().filter(|first| first.seq <= next)?;
         let place = ring.rows.partition_point(|row| row.seq < next);
-        let Some(row) = ring.rows.get(place).filter(|_| covers) else { return false };
+        let Some(row) = ring.rows.get(place) else { return Some(false) };
         (out.seq, out.layout, out.at) = (row.seq, row.layout, row.at);
         out.values.clear();
         out.values.extend_from_slice(&row.values);
@@ -72,7 +72,7 @@ impl Recent {
             Some(changed) => out.changed.extend_from_slice(changed),
             None => out.changed.extend((0..).take(row.values.len()).map(Column)),
         }
-        true
+        Some(true)
     }
 }
 
@@ -123,18 +123,18 @@ mod tests {
             recent.push(RowSeq(seq), &row);
         };
         push(1, None);
-        assert!(!recent.get(RowSeq(1), &mut out));
+        assert_eq!(recent.get(RowSeq(1), &mut out), None);
         recent.follow();
         push(5, None);
         push(9, Some(&[Column(2)]));
         push(4, None);
         // Rows before the first may be anywhere; behind the last there is none.
-        assert!(!recent.get(RowSeq(4), &mut out));
-        assert!(!recent.get(RowSeq(10), &mut out));
-        assert!(recent.get(RowSeq(5), &mut out));
+        assert_eq!(recent.get(RowSeq(4), &mut out), None);
+        assert_eq!(recent.get(RowSeq(10), &mut out), Some(false));
+        assert_eq!(recent.get(RowSeq(5), &mut out), Some(true));
         assert_eq!((out.seq, out.changed.len()), (RowSeq(5), 3));
         for next in 6..=9 {
-            assert!(recent.get(RowSeq(next), &mut out));
+            assert_eq!(recent.get(RowSeq(next), &mut out), Some(true));
             assert_eq!(
                 (out.seq, out.at, &*out.changed),
                 (RowSeq(9), Timestamp(9), &[Column(2)][..])
@@ -144,9 +144,9 @@ mod tests {
             push(seq, None);
         }
         assert!(recent.ring.lock().samples <= SAMPLES_MAX);
-        assert!(!recent.get(RowSeq(10), &mut out));
-        assert!(recent.get(RowSeq(99_999), &mut out));
+        assert_eq!(recent.get(RowSeq(10), &mut out), None);
+        assert_eq!(recent.get(RowSeq(99_999), &mut out), Some(true));
         recent.leave();
-        assert!(!recent.get(RowSeq(99_999), &mut out));
+        assert_eq!(recent.get(RowSeq(99_999), &mut out), None);
     }
 }
