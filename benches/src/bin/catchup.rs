@@ -70,9 +70,8 @@ fn main() -> Result<()> {
     let before = process.usage()?;
     let receiver = background.run(Receiver::start(port, false))?;
     let (back, began) = (now_ms()?, Instant::now());
-    let is_live = || {
-        receiver.look(PATH, |came| came.series.values().any(|series| series.last_ms > back))
-    };
+    let is_live =
+        || receiver.look(PATH, |came| came.series.values().any(|series| series.last_ms > back));
     ensure!(wait_until(PATIENCE, is_live), "not caught up after {PATIENCE:?}");
     let (took, after) = (began.elapsed().as_secs_f64(), process.usage()?);
 

@@ -9,7 +9,7 @@ use crate::global::{Global, Runtime};
 use crate::node::Node;
 use crate::otlp::Otlp;
 use crate::read::{Context, Value, read_text};
-use crate::remote::{RemoteRead, RemoteWrite, WRITE_REQUEST_V1, check_names};
+use crate::remote::{RemoteRead, RemoteWrite, check_names};
 use crate::scrape::{ScrapeConfig, ScrapeProtocol};
 use crate::section::section;
 use crate::storage::Storage;
@@ -145,14 +145,6 @@ impl Config {
         for receiver in &self.remote_write {
             let name = receiver.queue_name();
             let key = |key: &str| format!("remote_write {name}: {key}");
-            note(
-                receiver.protobuf_message != WRITE_REQUEST_V1,
-                &key("protobuf_message: sent as prometheus.WriteRequest"),
-            );
-            note(
-                receiver.send_native_histograms,
-                &key("send_native_histograms: native histograms are not sent"),
-            );
             note(receiver.round_robin_dns, &key("round_robin_dns: the first address is used"));
         }
         notices

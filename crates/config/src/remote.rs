@@ -28,7 +28,7 @@ section! {
         name: String,
         /// Whether exemplars are sent too.
         send_exemplars: bool,
-        /// Accepted; native histograms are not stored.
+        /// Whether native histograms are sent.
         send_native_histograms: bool,
         /// Accepted; connections go to the first address that answers.
         round_robin_dns: bool,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use narthex_model::{TimeRange, Timestamp};
-use narthex_store::{LayoutRef, RowSeq};
+use narthex_store::{LayoutRef, RowBuf, RowSeq};
 
 use crate::encode::{VARINT_BYTES_MAX, put_varint, take_varint};
 use crate::layout::Mask;
@@ -53,6 +53,8 @@ pub(crate) struct Origin {
     pub(crate) start: usize,
     /// The columns that are in.
     pub(crate) mask: Mask,
+    /// Whether it is one histogram; `start` is the column of its count.
+    pub(crate) histogram: bool,
 }
 
 /// Some of a batch: neighbouring parts, or some series of one part.
@@ -153,6 +155,11 @@ impl Batch {
             Some(series) => series.len(),
             None => self.parts_of(slice).map(|part| part.samples).sum(),
         }
+    }
+
+    /// Samples in `slice` that are histograms.
+    pub(crate) fn histograms_in(&self, slice: &Slice) -> usize {
+        self.parts_of(slice).filter(|part| part.origin.histogram).count()
     }
 
     /// The oldest and newest time in `slice`, and its first and last row; `None` when it is empty.
@@ -269,6 +276,12 @@ impl Batch {
 }
 
 impl Origin {
+    /// The numbers of `row` in the columns `mask`, counted from `start`.
+    pub(crate) fn of(row: &RowBuf, start: usize, mask: Mask) -> Self {
+        let RowBuf { seq, at, layout, .. } = *row;
+        Self { seq, at, layout, start, mask, histogram: false }
+    }
+
     /// The first column that is in.
     fn column(&self) -> (LayoutRef, usize) {
         (self.layout, self.start + self.mask.trailing_zeros() as usize)

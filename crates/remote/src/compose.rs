@@ -23,6 +23,10 @@ const LAYOUT_IDLE_ROWS: u64 = 1 << 16;
 /// How often it is looked for such layouts, in time and in rows.
 const IDLE_CHECK: (Duration, u64) = (Duration::from_secs(20), 1 << 13);
 
+/// Columns that changed come in so many rising runs at most, or are looked up one by one. Scrapes
+/// have two runs: what the target exposes, and the report.
+const RUNS_MAX: usize = 4;
+
 /// Most columns that are sent in requests of their own.
 const SUSPECTS_MAX: usize = 64;
 
@@ -78,6 +82,8 @@ pub(crate) struct Composed {
     pub(crate) unknown: u64,
     /// Samples left out for their age.
     pub(crate) too_old: u64,
+    /// Histograms with custom buckets, for which protocol 1.0 has no place.
+    pub(crate) custom: u64,
 }
 
 impl Limits {
@@ -150,12 +156,15 @@ impl Composer {
             composed.resume = Some(0);
             return composed;
         }
-        let passing =
-            Passing { layout: row.layout, at: TimeBytes::new(row.at), values: &row.values };
-        for (index, segment) in known.outline.segments.iter_mut().enumerate().skip(from) {
+        let mut learned = false;
+        let Outline { segments, composites, .. } = &mut known.outline;
+        let at = TimeBytes::new(row.at);
+        let passing = Passing { layout: row.layout, at, values: &row.values, composites };
+        for (index, segment) in segments.iter_mut().enumerate().skip(from) {
             let mut share = segment.share();
             if share.unknown > 0 {
                 segment.learn(row.layout, source, &mut self.encoder);
+                learned = true;
                 share = segment.share();
             }
             let samples = share.mask.count_ones() as usize;
@@ -169,13 +178,7 @@ impl Composer {
                 composed.too_old += u64::from((share.mask | share.apart).count_ones());
                 continue;
             }
-            let origin = Origin {
-                seq: row.seq,
-                at: row.at,
-                layout: row.layout,
-                start: segment.start(),
-                mask: share.mask,
-            };
+            let origin = Origin::of(row, segment.start(), share.mask);
             if samples > 0 {
                 let (samples, raw_len) =
                     segment.put(&passing, share.mask, source, &mut self.encoder, self.batch.out());
@@ -191,7 +194,51 @@ impl Composer {
                 self.apart.close_part(raw_len, samples, Origin { mask, ..origin });
             }
         }
+        if learned {
+            known.outline.gather(row.layout, source, &mut self.encoder);
+        }
+        if source.prepare.histograms {
+            let from = from.saturating_sub(known.outline.segments.len());
+            self.add_histograms(row, from, too_old, limits, &mut composed);
+        }
         composed
+    }
+
+    /// Adds the histograms of `row`, from the number `from` on.
+    fn add_histograms(
+        &mut self,
+        row: &RowBuf,
+        from: usize,
+        too_old: bool,
+        limits: Limits,
+        composed: &mut Composed,
+    ) {
+        let Some(known) = self.layouts.get_mut(&row.layout) else { return };
+        let Outline { segments, composites, .. } = &mut known.outline;
+        let at = TimeBytes::new(row.at);
+        for (index, composite) in composites.histograms.iter_mut().enumerate().skip(from) {
+            let Some(whole) = composite.of(&row.values) else { continue };
+            let Some(block) = &composite.block else {
+                composed.dropped += 1;
+                continue;
+            };
+            if too_old {
+                composed.too_old += 1;
+                continue;
+            }
+            if whole.histogram.is_custom() && self.encoder.symbols.is_none() {
+                composed.custom += 1;
+                continue;
+            }
+            if !has_room(&self.batch, 1, limits) {
+                composed.resume = Some(segments.len() + index);
+                return;
+            }
+            let batch = if composite.suspect { &mut self.apart } else { &mut self.batch };
+            let raw_len = self.encoder.put_whole(block, &whole, &at, batch.out());
+            let origin = Origin { histogram: true, ..Origin::of(row, composite.count, 1) };
+            batch.close_part(raw_len, 1, origin);
+        }
     }
 
     /// A row of `layout` was left out.
@@ -228,8 +275,13 @@ impl Composer {
 
     fn mark(&mut self, layout: LayoutRef, column: usize, yes: bool) {
         let Some(known) = self.layouts.get_mut(&layout) else { return };
-        if let Some(segment) = known.outline.segments.iter_mut().find(|it| it.has(column)) {
+        let Outline { segments, composites, .. } = &mut known.outline;
+        if let Some(segment) = segments.iter_mut().find(|it| it.has(column)) {
             segment.suspect(column, yes);
+        }
+        let mut histograms = composites.histograms.iter_mut();
+        if let Some(histogram) = histograms.find(|it| it.count == column) {
+            histogram.suspect = yes;
         }
     }
 
@@ -287,12 +339,15 @@ impl Known {
             return;
         }
         let mut changed = row.changed.as_slice();
-        for segment in &mut self.outline.segments {
-            changed = segment.note(&row.values, changed);
+        for _ in 0..RUNS_MAX {
+            for segment in &mut self.outline.segments {
+                changed = segment.note(&row.values, changed);
+            }
+            if changed.is_empty() {
+                return;
+            }
         }
-        if !changed.is_empty() {
-            self.note_by_column(row);
-        }
+        self.note_by_column(row);
     }
 
     /// The same where the columns that changed are in no order.

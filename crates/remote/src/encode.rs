@@ -1,6 +1,7 @@
 //! Protocol buffers by hand: varints, label blocks, series and metadata.
 
-use narthex_model::{LabelsBuilder, Metadata, MetricKind, Timestamp};
+use narthex_model::histogram::{Bar, Hint, to_spans};
+use narthex_model::{Histogram, LabelsBuilder, Metadata, MetricKind, Timestamp};
 
 /// Most bytes of a varint.
 pub(crate) const VARINT_BYTES_MAX: usize = 10;
@@ -59,6 +60,93 @@ pub(crate) fn varint_len(value: usize) -> usize {
     (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
+/// Appends a signed number, zigzag, as a varint.
+fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put_long(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+}
+
+/// Appends a number of 64 bits as a varint.
+fn put_long(out: &mut Vec<u8>, value: u64) {
+    let mut bytes = [0; VARINT_BYTES_MAX];
+    let len = put_varint_at(&mut bytes, value);
+    out.extend_from_slice(bytes.get(..usize::from(len)).unwrap_or_default());
+}
+
+fn put_double(out: &mut Vec<u8>, tag: u8, value: f64) {
+    out.push(tag);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends the fields of a `Histogram` message, the same in both versions of the protocol.
+pub(crate) fn put_histogram(
+    out: &mut Vec<u8>,
+    histogram: &Histogram,
+    integer: bool,
+    at: &TimeBytes,
+) {
+    for (value, tags) in [(histogram.count, [0x08, 0x11]), (histogram.zero_count, [0x30, 0x39])] {
+        if integer {
+            out.push(tags[0]);
+            put_long(out, whole(value).cast_unsigned());
+        } else {
+            put_double(out, tags[1], value);
+        }
+    }
+    put_double(out, 0x19, histogram.sum);
+    out.push(0x20);
+    put_signed(out, i64::from(histogram.schema));
+    put_double(out, 0x29, histogram.zero_threshold);
+    put_bars(out, &histogram.negative, integer, [0x42, 0x4a, 0x52]);
+    put_bars(out, &histogram.positive, integer, [0x5a, 0x62, 0x6a]);
+    let hint: u8 = match histogram.hint {
+        Hint::Unknown => 0,
+        Hint::Reset => 1,
+        Hint::NotReset => 2,
+        Hint::Gauge => 3,
+    };
+    out.extend_from_slice(&[0x70, hint, 0x78]);
+    out.extend_from_slice(at.as_slice());
+    if !histogram.bounds.is_empty() {
+        // The tag of field 16 has two bytes.
+        out.push(0x82);
+        let bounds: Vec<u8> = histogram.bounds.iter().flat_map(|it| it.to_le_bytes()).collect();
+        put_bytes(out, 0x01, &bounds);
+    }
+}
+
+/// Appends the buckets of one sign: spans, and counts as deltas or as they are, by these tags.
+fn put_bars(out: &mut Vec<u8>, bars: &[Bar], integer: bool, [spans, deltas, counts]: [u8; 3]) {
+    if bars.is_empty() {
+        return;
+    }
+    let mut bytes = Vec::new();
+    for span in to_spans(bars) {
+        bytes.clear();
+        bytes.push(0x08);
+        put_signed(&mut bytes, i64::from(span.offset));
+        bytes.push(0x10);
+        put_varint(&mut bytes, span.length as usize);
+        put_bytes(out, spans, &bytes);
+    }
+    bytes.clear();
+    let mut before = 0;
+    for bar in bars {
+        if integer {
+            put_signed(&mut bytes, whole(bar.count).wrapping_sub(before));
+            before = whole(bar.count);
+        } else {
+            bytes.extend_from_slice(&bar.count.to_le_bytes());
+        }
+    }
+    put_bytes(out, if integer { deltas } else { counts }, &bytes);
+}
+
+/// A count that was a whole number at its source.
+#[expect(clippy::cast_possible_truncation, reason = "a cast stays within the type")]
+fn whole(count: f64) -> i64 {
+    count as i64
+}
+
 /// Reads a varint that is a length; made for what was written here.
 pub(crate) fn take_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0;
@@ -101,6 +189,14 @@ pub(crate) fn put_series(out: &mut Vec<u8>, labels: &[u8], value: f64, at: &Time
     out.extend_from_slice(&value.to_le_bytes());
     out.push(0x10);
     out.extend_from_slice(at.as_slice());
+}
+
+/// Appends a `TimeSeries` with one histogram, as a field of a `WriteRequest`.
+pub(crate) fn put_series_of(out: &mut Vec<u8>, labels: &[u8], histogram: &[u8]) {
+    out.push(0x0a);
+    put_varint(out, labels.len() + 1 + varint_len(histogram.len()) + histogram.len());
+    out.extend_from_slice(labels);
+    put_bytes(out, 0x22, histogram);
 }
 
 /// How far before the end of a series its value begins.

@@ -231,6 +231,7 @@ impl Lane {
             add(&counters.dropped_by_relabelling, composed.dropped);
             add(&counters.dropped_unknown, composed.unknown);
             add(&counters.dropped_too_old, composed.too_old);
+            add(&counters.dropped_custom, composed.custom);
             if composed.resume.is_some() {
                 self.resume = composed.resume;
                 return false;

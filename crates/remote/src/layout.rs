@@ -5,7 +5,8 @@ use std::sync::Arc;
 use narthex_model::{Labels, LabelsBuilder, is_absent, relabel};
 use narthex_store::{Column, LayoutRef, RowReader, SeriesRef};
 
-use crate::encode::{TimeBytes, put_labels, put_series, value_offset_from_end};
+use crate::composite::Composites;
+use crate::encode::{TimeBytes, put_labels, put_series, put_series_of, value_offset_from_end};
 use crate::metadata::Families;
 use crate::symbols::Symbols;
 use crate::template::{Template, TemplateMaker};
@@ -34,6 +35,8 @@ pub(crate) struct Prepare {
     pub(crate) external: Labels,
     /// The `write_relabel_configs`.
     pub(crate) rules: Vec<relabel::Rule>,
+    /// Whether native histograms are sent.
+    pub(crate) histograms: bool,
 }
 
 /// Knows the columns of layouts and the labels of series.
@@ -66,12 +69,22 @@ pub(crate) struct Passing<'a> {
     pub(crate) layout: LayoutRef,
     pub(crate) at: TimeBytes,
     pub(crate) values: &'a [f64],
+    /// What of the layout is no plain number.
+    pub(crate) composites: &'a Composites,
+}
+
+impl Passing<'_> {
+    /// When the number in `column` began to count.
+    fn start_ms(&self, column: usize) -> Option<i64> {
+        self.composites.start_ms(column, self.values)
+    }
 }
 
 /// One layout's columns as they are sent.
 #[derive(Debug, Default)]
 pub(crate) struct Outline {
     pub(crate) segments: Vec<Segment>,
+    pub(crate) composites: Composites,
     columns: usize,
 }
 
@@ -140,7 +153,7 @@ pub(crate) struct Encoder {
     compressed: Vec<u8>,
     snap: snap::raw::Encoder,
     maker: TemplateMaker,
-    builder: LabelsBuilder,
+    pub(crate) builder: LabelsBuilder,
     /// Protocol 2.0, if that is spoken.
     pub(crate) symbols: Option<Symbols>,
     pub(crate) families: Arc<Families>,
@@ -211,6 +224,26 @@ impl Outline {
             self.segments.push(segment);
         }
         self.columns = columns;
+        self.gather(layout, source, encoder);
+    }
+
+    /// Looks for histograms and start times, if there are columns with parts that were not looked
+    /// at yet.
+    pub(crate) fn gather(
+        &mut self,
+        layout: LayoutRef,
+        source: &mut Source<'_>,
+        encoder: &mut Encoder,
+    ) {
+        let found: u32 = self.segments.iter().map(|segment| segment.parts.count_ones()).sum();
+        if found != self.composites.columns {
+            let of = |segment: &Segment| {
+                let start = segment.start;
+                columns(segment.parts).map(move |column| start + column)
+            };
+            let parts = self.segments.iter().flat_map(of);
+            self.composites = Composites::gather(layout, parts, source, encoder);
+        }
     }
 
     /// Bytes that the cached texts take.
@@ -472,7 +505,8 @@ impl Segment {
         for column in columns(mask & self.kept) {
             let block = self.blocks.as_ref().and_then(|blocks| blocks.get(column));
             if let (Some(block), Some(&value)) = (block, values.get(column)) {
-                symbols.put_series(block, value, &row.at, texts, out);
+                let start_ms = row.start_ms(self.start + column);
+                symbols.put_series(block, (value, &row.at), start_ms, texts, out);
                 samples += 1;
             }
         }
@@ -538,8 +572,21 @@ impl Encoder {
         symbols.put_block(&self.builder, self.families.get(name), out);
     }
 
+    /// What is kept of the series whose labels are in `self.builder`.
+    pub(crate) fn block(&mut self) -> Vec<u8> {
+        let mut block = Vec::new();
+        self.put_block(&mut block);
+        block
+    }
+
+    /// Has one series with a histogram in `self.raw`.
+    pub(crate) fn put_series_of(&mut self, block: &[u8], message: &[u8]) {
+        self.raw.clear();
+        put_series_of(&mut self.raw, block, message);
+    }
+
     /// Appends `self.raw`, compressed, to `out`; returns its length before.
-    fn compress(&mut self, out: &mut Vec<u8>) -> usize {
+    pub(crate) fn compress(&mut self, out: &mut Vec<u8>) -> usize {
         self.compressed.resize(snap::raw::max_compress_len(self.raw.len()), 0);
         // Fails only for a buffer too small or an input of 4 GiB; neither can be.
         let Ok(len) = self.snap.compress(&self.raw, &mut self.compressed) else { return 0 };

@@ -13,6 +13,7 @@
 mod answer;
 mod batch;
 mod compose;
+mod composite;
 mod encode;
 mod error;
 mod exemplars;

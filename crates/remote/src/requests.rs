@@ -32,9 +32,19 @@ impl Requests {
         rules: Vec<relabel::Rule>,
         samples_max: usize,
     ) -> Self {
-        let settings = Settings { samples_max, ..Settings::of(Prepare { external, rules }) };
+        let settings = Settings {
+            samples_max,
+            ..Settings::of(Prepare { external, rules, histograms: false })
+        };
         let lane = Lane::new(version, RowSeq(0));
         Self { store, clock, settings, counters: Counters::default(), lane }
+    }
+
+    /// The same with native histograms.
+    #[must_use]
+    pub fn with_histograms(mut self) -> Self {
+        self.settings.prepare.histograms = true;
+        self
     }
 
     /// Begins with the first row again, with all that is known of the layouts.

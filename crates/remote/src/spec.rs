@@ -50,6 +50,7 @@ impl Spec {
             prepare: Prepare {
                 external: external.clone(),
                 rules: section.write_relabel_configs.clone(),
+                histograms: section.send_native_histograms,
             },
             timeout: section.remote_timeout,
             samples_max: count(queue.max_samples_per_send),

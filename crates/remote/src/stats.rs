@@ -41,8 +41,17 @@ pub struct QueueStats {
     /// Samples older than the limit (`samples_dropped_total{reason="too_old"}`).
     pub dropped_too_old: u64,
     /// Samples of series that the store had forgotten
-    /// (`samples_dropped_total{reason="unintentional_dropped_series"}`).
+    /// (`samples_dropped_total{reason="unintentionally_dropped_series"}`).
     pub dropped_unknown: u64,
+    /// Histograms with custom buckets that protocol 1.0 has no place for
+    /// (`samples_dropped_total{reason="nhcb_in_rw1_not_supported"}`).
+    pub dropped_custom: u64,
+    /// Native histograms sent, each attempt counted (`histograms_total`).
+    pub histograms: u64,
+    /// Native histograms that the receiver refused for good (`histograms_failed_total`).
+    pub histograms_failed: u64,
+    /// Native histograms sent again after a failure that may pass (`histograms_retried_total`).
+    pub histograms_retried: u64,
     /// Samples read but not yet accepted (`samples_pending`).
     pub samples_pending: u64,
     /// Compressed bytes sent (`bytes_total`).
@@ -108,6 +117,10 @@ pub(crate) struct Counters {
     pub(crate) dropped_by_relabelling: AtomicU64,
     pub(crate) dropped_too_old: AtomicU64,
     pub(crate) dropped_unknown: AtomicU64,
+    pub(crate) dropped_custom: AtomicU64,
+    pub(crate) histograms: AtomicU64,
+    pub(crate) histograms_failed: AtomicU64,
+    pub(crate) histograms_retried: AtomicU64,
     pub(crate) samples_pending: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) metadata: AtomicU64,
@@ -276,6 +289,10 @@ impl Counters {
         stats.dropped_by_relabelling = get(&self.dropped_by_relabelling);
         stats.dropped_too_old = get(&self.dropped_too_old);
         stats.dropped_unknown = get(&self.dropped_unknown);
+        stats.dropped_custom = get(&self.dropped_custom);
+        stats.histograms = get(&self.histograms);
+        stats.histograms_failed = get(&self.histograms_failed);
+        stats.histograms_retried = get(&self.histograms_retried);
         stats.samples_pending = get(&self.samples_pending);
         stats.bytes = get(&self.bytes);
         stats.metadata = get(&self.metadata);

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use narthex_model::{Hashing, LabelsBuilder, Metadata};
+use narthex_model::{Hashing, LabelsBuilder, Metadata, Timestamp};
 
 use crate::encode::{TimeBytes, kind_number, put_bytes, put_varint, varint_len};
 
@@ -95,12 +95,38 @@ impl Symbols {
         }
     }
 
-    /// Appends a series with one sample to `out`, and new texts to `symbols`.
+    /// Appends a series with one sample to `out`, and new texts to `symbols`. `start_ms`: when it
+    /// began to count.
     pub(crate) fn put_series(
         &mut self,
         block: &[u8],
-        value: f64,
-        at: &TimeBytes,
+        (value, at): (f64, &TimeBytes),
+        start_ms: Option<i64>,
+        symbols: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        let put = |series: &mut Vec<u8>| put_sample(series, value, at);
+        self.put(block, put, start_ms, symbols, out);
+    }
+
+    /// The same with a `Histogram` message instead of a sample.
+    pub(crate) fn put_histogram(
+        &mut self,
+        block: &[u8],
+        message: &[u8],
+        start_ms: Option<i64>,
+        symbols: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        let put = |series: &mut Vec<u8>| put_bytes(series, 0x1a, message);
+        self.put(block, put, start_ms, symbols, out);
+    }
+
+    fn put(
+        &mut self,
+        block: &[u8],
+        put: impl FnOnce(&mut Vec<u8>),
+        start_ms: Option<i64>,
         symbols: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) {
@@ -119,7 +145,7 @@ impl Symbols {
         let mut series = std::mem::take(&mut self.series);
         series.clear();
         put_bytes(&mut series, 0x0a, &refs);
-        put_sample(&mut series, value, at);
+        put(&mut series);
         if let (Some(kind), Some(help), Some(unit)) = (words.next(), words.next(), words.next()) {
             refs.clear();
             for (tag, number) in [(0x18, help), (0x20, unit)] {
@@ -134,6 +160,10 @@ impl Symbols {
             series.push(0x08);
             put_varint(&mut series, kind as usize);
             series.extend_from_slice(&refs);
+        }
+        if let Some(start_ms) = start_ms {
+            series.push(0x30);
+            series.extend_from_slice(TimeBytes::new(Timestamp(start_ms)).as_slice());
         }
         put_bytes(out, SERIES, &series);
         (self.series, self.refs) = (series, refs);
@@ -177,7 +207,7 @@ fn put_sample(out: &mut Vec<u8>, value: f64, at: &TimeBytes) {
 
 #[cfg(test)]
 mod tests {
-    use narthex_model::{MetricKind, Timestamp};
+    use narthex_model::MetricKind;
     use prost::Message;
 
     use super::*;
@@ -204,7 +234,7 @@ mod tests {
             let (mut symbols, mut out) = (Vec::new(), Vec::new());
             all.begin(&mut symbols);
             for block in blocks {
-                all.put_series(block, 1.5, &at, &mut symbols, &mut out);
+                all.put_series(block, (1.5, &at), None, &mut symbols, &mut out);
             }
             symbols.extend_from_slice(&out);
             let request = Request::decode(&symbols[..]).unwrap();

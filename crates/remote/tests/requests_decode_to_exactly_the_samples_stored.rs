@@ -191,6 +191,7 @@ fn of_version_2(request: &Request) -> Vec<TimeSeries> {
             .iter()
             .map(|it| Sample { value: it.value, timestamp: it.timestamp })
             .collect(),
+        histograms: series.histograms.clone(),
     });
     series.collect()
 }

@@ -151,7 +151,7 @@ impl Came {
             let samples = series.samples.iter();
             let samples =
                 samples.map(|it| Sample { value: it.value, timestamp: it.timestamp }).collect();
-            read.timeseries.push(TimeSeries { labels, samples });
+            read.timeseries.push(TimeSeries { labels, samples, ..Default::default() });
         }
         read
     }

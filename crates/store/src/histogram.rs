@@ -13,7 +13,7 @@ use narthex_model::{Histogram, Labels, LabelsBuilder, PART};
 
 mod read;
 
-pub use read::Histograms;
+pub use read::{Draft, Histograms};
 pub(crate) use read::{PartSeries, attach};
 
 /// The bit of [`Part::Flags`] that says that the counts were whole numbers at their source.

@@ -28,6 +28,21 @@ const COUNTERS: &[(&str, &str, Get)] = &[
         |q| q.samples_retried,
     ),
     (
+        "prometheus_remote_storage_histograms_total",
+        "Total number of histograms sent to remote storage.",
+        |q| q.histograms,
+    ),
+    (
+        "prometheus_remote_storage_histograms_failed_total",
+        "Total number of histograms which failed on send to remote storage, non-recoverable errors.",
+        |q| q.histograms_failed,
+    ),
+    (
+        "prometheus_remote_storage_histograms_retried_total",
+        "Total number of histograms which failed on send to remote storage but were retried because the send error was recoverable.",
+        |q| q.histograms_retried,
+    ),
+    (
         "prometheus_remote_storage_bytes_total",
         "The total number of bytes of data (not metadata) sent by the queue after compression.",
         |q| q.bytes,
@@ -212,7 +227,8 @@ fn dropped(page: &mut Page, queues: &[QueueStats]) {
         for (reason, count) in [
             ("dropped_series", queue.dropped_by_relabelling),
             ("too_old", queue.dropped_too_old),
-            ("unintentional_dropped_series", queue.dropped_unknown),
+            ("unintentionally_dropped_series", queue.dropped_unknown),
+            ("nhcb_in_rw1_not_supported", queue.dropped_custom),
         ] {
             let [name, url] = labels(queue);
             family.count(&[("reason", reason), name, url], count);

@@ -65,7 +65,9 @@ impl Sender<'_> {
         let mut source = Source { rows: &mut rows, prepare };
         outline.grow(*layout, values.len(), SEGMENT_COLUMNS_MAX, &mut source, encoder);
         batch.clear();
-        let row = Passing { layout: *layout, at: TimeBytes::new(Timestamp(at)), values };
+        let composites = &Composites::default();
+        let at_bytes = TimeBytes::new(Timestamp(at));
+        let row = Passing { layout: *layout, at: at_bytes, values, composites };
         for segment in &mut outline.segments {
             segment.note_all(values);
             let share = segment.share();
@@ -77,7 +79,7 @@ impl Sender<'_> {
                 batch.close_part(
                     raw_len,
                     samples,
-                    Origin { seq, at, layout: *layout, start, mask },
+                    Origin { seq, at, layout: *layout, start, mask, histogram: false },
                 );
             }
         }

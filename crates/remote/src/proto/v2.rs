@@ -20,6 +20,9 @@ pub struct TimeSeries {
     /// In time order.
     #[prost(message, repeated, tag = "2")]
     pub samples: Vec<Sample>,
+    /// In time order.
+    #[prost(message, repeated, tag = "3")]
+    pub histograms: Vec<super::Histogram>,
     /// What is known of its family.
     #[prost(message, optional, tag = "5")]
     pub metadata: Option<Metadata>,

@@ -334,11 +334,14 @@ impl Sender {
     /// Sends `slice` once.
     async fn attempt(&mut self, batch: &mut Batch, slice: &Slice, attempt: u32) -> Sent {
         let samples = batch.samples_in(slice) as u64;
+        let histograms = batch.histograms_in(slice) as u64;
         let body = batch.body(slice);
-        add(&self.counters.samples, samples);
+        add(&self.counters.samples, samples - histograms);
+        add(&self.counters.histograms, histograms);
         add(&self.counters.bytes, body.len() as u64);
         if attempt > 0 {
-            add(&self.counters.samples_retried, samples);
+            add(&self.counters.samples_retried, samples - histograms);
+            add(&self.counters.histograms_retried, histograms);
         }
         let timeout = self.settings.timeout;
         let post = Post { headers: &self.headers, attempt, timeout };
@@ -391,8 +394,9 @@ impl Sender {
             );
             return Verdict::Mend;
         }
-        let [name, ..] = WRITTEN;
-        if read(name).unwrap_or(0) >= samples {
+        let [numbers, histograms, ..] = WRITTEN;
+        let written = [numbers, histograms].map(|name| read(name).unwrap_or(0));
+        if written.iter().sum::<u64>() >= samples {
             return Verdict::Done;
         }
         self.counters.note_error(self.clock.now(), "not all samples were written".to_owned());
@@ -441,7 +445,9 @@ impl Sender {
         };
         let samples = counted.unwrap_or(samples).min(samples);
         let Some((times, first, last)) = batch.extent(slice) else { return };
-        add(&self.counters.samples_failed, samples);
+        let histograms = (batch.histograms_in(slice) as u64).min(samples);
+        add(&self.counters.samples_failed, samples - histograms);
+        add(&self.counters.histograms_failed, histograms);
         self.counters.note_refused(reason, samples);
         if reason.is_about_time() {
             self.disorder_at = Some(Instant::now());

@@ -285,7 +285,7 @@ fn read(head: &str, raw: &[u8], shared: &Shared) -> WriteRequest {
         let samples = series.samples.iter();
         let samples =
             samples.map(|s| proto::Sample { value: s.value, timestamp: s.timestamp }).collect();
-        read.timeseries.push(proto::TimeSeries { labels, samples });
+        read.timeseries.push(proto::TimeSeries { labels, samples, ..Default::default() });
     }
     read
 }

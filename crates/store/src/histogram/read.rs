@@ -50,16 +50,17 @@ pub(crate) struct PartSeries {
     pub(crate) series: Series,
 }
 
-/// A histogram that is being put together.
+/// A histogram that is being put together of its parts.
 #[derive(Debug, Default)]
-struct Draft {
+pub struct Draft {
     histogram: Histogram,
     bounds: Vec<f64>,
     flags: u8,
 }
 
 impl Draft {
-    fn take(&mut self, part: Part, value: f64) {
+    /// Adds the value of a part: bounds and buckets by rising number, all others in any order.
+    pub fn take(&mut self, part: Part, value: f64) {
         #[expect(clippy::cast_possible_truncation, reason = "a cast stays within the type")]
         let whole = value as i32;
         let histogram = &mut self.histogram;
@@ -80,6 +81,12 @@ impl Draft {
             // Start times are kept apart; what is beyond the limits is left out.
             Part::Start | Part::Bound(_) | Part::Positive(_) | Part::Negative(_) => {}
         }
+    }
+
+    /// The histogram, and whether its counts were whole numbers at their source.
+    pub fn build(self) -> (Histogram, bool) {
+        let integer = self.flags & INTEGER != 0;
+        (self.finish(&Arc::from([])), integer)
     }
 
     fn finish(self, last_bounds: &Arc<[f64]>) -> Histogram {
