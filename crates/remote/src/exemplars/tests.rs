@@ -103,7 +103,8 @@ fn requests_decode_to_what_was_kept() {
     let mut drop = relabel::Rule::new(relabel::Action::Drop).unwrap();
     drop.source_labels = vec!["__name__".to_owned()];
     drop.regex = narthex_model::regex::Pattern::new("gone").unwrap();
-    let prepare = Prepare { external: Labels::from_pairs([("dc", "x")]), rules: vec![drop] };
+    let external = Labels::from_pairs([("dc", "x")]);
+    let prepare = Prepare { external, rules: vec![drop], histograms: false };
     for version in [Version::V1, Version::V2] {
         let request = Request::new(&all, version, &prepare, |at| at < Timestamp(10));
         assert_eq!((request.exemplars, request.dropped, request.too_old), (2, 1, 1));
