@@ -114,3 +114,49 @@ fn an_unchanged_scrape_allocates_and_hashes_nothing() {
         "{scrapes_that_allocate} of {MEASURED} scrapes allocate; {blocks} end a head block"
     );
 }
+
+#[test]
+fn exemplars_that_are_known_allocate_and_hash_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = Timestamp(1_700_000_000_000);
+    let clock = Arc::new(HandClock::new(start));
+    let fs = Arc::new(DiskFs::new(folder.path()).unwrap());
+    let (store, writer) = narthex_store::open(fs, clock.clone(), Options::default()).unwrap();
+    store.exemplars().set_max(1000);
+    let writer = Mutex::new(writer);
+    let config = Config::parse("scrape_configs: [{job_name: j}]", "test.yml").unwrap();
+    let config = Arc::new(config.scrape_configs.into_iter().next().unwrap());
+    let labels = Labels::from_pairs([("instance", "i"), ("job", "j")]);
+    let mut cycle = Cycle::new(config, labels, Duration::from_secs(1));
+    let body = |scrape: usize| {
+        let mut text = String::from("# TYPE fake counter\n");
+        for series in 0..300 {
+            let _ =
+                write!(text, "fake_total{{series=\"{series}\"}} {}", 1_000_000 + scrape * series);
+            if series % 10 == 0 {
+                let _ = write!(text, " # {{trace_id=\"{series}\",span=\"x\"}} 1 1700000000");
+            }
+            text.push('\n');
+        }
+        text.push_str("# EOF\n");
+        text
+    };
+    let bodies: Vec<String> = (0..WARM_UP + 4 * BLOCK).map(body).collect();
+    let mut scrapes_that_allocate = 0;
+    for (scrape, body) in bodies.iter().enumerate() {
+        let at = start.plus_millis(i64::try_from(scrape).unwrap() * 1000);
+        clock.set(at);
+        let (allocations, hashes) = (ALLOCATIONS.with(Cell::get), narthex_model::hash::count());
+        let (bytes, format) = (body.as_bytes(), Format::OpenMetrics);
+        let fetched = Ok(Body { bytes, format, translated: None, exemplars: &[] });
+        let outcome = cycle.absorb(&writer, fetched, at, Duration::default).unwrap();
+        assert!(outcome.error.is_none() && outcome.scraped == 300);
+        if scrape >= WARM_UP {
+            let allocated = ALLOCATIONS.with(Cell::get) > allocations;
+            scrapes_that_allocate += usize::from(allocated);
+            assert_eq!(narthex_model::hash::count(), hashes, "scrape {scrape}");
+        }
+    }
+    assert!(scrapes_that_allocate <= 5, "{scrapes_that_allocate} scrapes allocate");
+    assert_eq!(store.exemplars().stats().appended, 30);
+}

@@ -1,24 +1,30 @@
 //! Exemplars of the series that an expression reads.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use hyper::body::Frame;
 use narthex_model::{Labels, Matcher, TimeRange, Timestamp};
-use narthex_store::Store;
+use narthex_store::Exemplar;
 use narthex_store::exemplars::SeriesExemplars;
 
 use super::Routes;
-use super::error::{ApiError, Kind};
+use super::error::ApiError;
 use super::json::{self, Object};
 use super::params::Params;
-use super::reply::Reply;
+use super::reply::{HEAD, Notes};
 use crate::app::App;
 
-/// Largest answer, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// A piece is handed on when it has about this size.
+const PIECE_BYTES: usize = 64 << 10;
 
 pub(super) fn routes() -> Routes {
     Routes::new().route("/query_exemplars", get(exemplars).post(exemplars))
@@ -41,68 +47,145 @@ async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Result<Respon
     let range = TimeRange::new(start, end);
     let Some(parts) = app.parts() else { return Err(ApiError::internal("the store is not open")) };
     let store = Arc::clone(&parts.store);
-    let work = app.queries.run(app.flags.query_timeout, move |_| answer(&store, &sets, range));
-    work.await?.map_err(|reason| ApiError::new(Kind::Execution, reason))
-}
-
-/// The exemplars within `range` of the series that any of `sets` matches.
-fn answer(store: &Store, sets: &[Vec<Matcher>], range: TimeRange) -> Result<Response, String> {
-    let wanted = |labels: &Labels| {
-        sets.iter().any(|set| set.iter().all(|matcher| matcher.matches_labels(labels)))
+    let work = move |_: &_| {
+        let wanted = |labels: &Labels| {
+            sets.iter().any(|set| set.iter().all(|matcher| matcher.matches_labels(labels)))
+        };
+        store.exemplars().select(range, wanted)
     };
-    let found = store.exemplars().select(range, wanted);
-    let mut bytes = 0;
-    let reply = Reply::new(|out| {
-        json::list(out, &found, |out, series| {
-            if out.len() <= ANSWER_BYTES_MAX {
-                put(out, series);
-            }
-            bytes = out.len();
-        });
-    });
-    if bytes > ANSWER_BYTES_MAX {
-        return Err(format!("the answer would be larger than {ANSWER_BYTES_MAX} bytes"));
-    }
-    Ok(reply.into_response())
+    let found = app.queries.run(app.flags.query_timeout, work).await?;
+    let body = Body::new(ExemplarBody::new(found));
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-fn put(out: &mut Vec<u8>, series: &SeriesExemplars) {
+/// The exemplars of series, being written: a piece at a time, while the client takes them.
+#[derive(Debug)]
+struct ExemplarBody {
+    found: Vec<SeriesExemplars>,
+    /// The series to go on with, and its exemplar.
+    next: (usize, usize),
+    begun: bool,
+    ended: bool,
+}
+
+impl ExemplarBody {
+    fn new(found: Vec<SeriesExemplars>) -> Self {
+        Self { found, next: (0, 0), begun: false, ended: false }
+    }
+
+    /// Appends to `out` until that is full or all is written.
+    fn fill(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            out.extend_from_slice(HEAD);
+            out.push(b'[');
+        }
+        while out.len() < PIECE_BYTES
+            && let Some(series) = self.found.get(self.next.0)
+        {
+            self.next = if let Some(exemplar) = series.exemplars.get(self.next.1) {
+                if self.next.1 == 0 {
+                    begin_series(out, &series.labels, self.next.0 == 0);
+                } else {
+                    out.push(b',');
+                }
+                put(out, exemplar);
+                (self.next.0, self.next.1 + 1)
+            } else {
+                out.extend_from_slice(b"]}");
+                (self.next.0 + 1, 0)
+            };
+        }
+        if self.next.0 == self.found.len() && !std::mem::replace(&mut self.ended, true) {
+            out.push(b']');
+            Notes::default().finish(out);
+        }
+    }
+}
+
+impl HttpBody for ExemplarBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let mut piece = Vec::new();
+        self.fill(&mut piece);
+        Poll::Ready(Some(Ok(Frame::data(piece.into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
+
+fn begin_series(out: &mut Vec<u8>, labels: &Labels, first: bool) {
+    out.extend_from_slice(if first { b"{\"seriesLabels\":" } else { b",{\"seriesLabels\":" });
+    json::labels(out, labels);
+    out.extend_from_slice(b",\"exemplars\":[");
+}
+
+fn put(out: &mut Vec<u8>, exemplar: &Exemplar) {
     let mut object = Object::begin(out);
-    json::labels(object.field("seriesLabels"), &series.labels);
-    json::list(object.field("exemplars"), &series.exemplars, |out, exemplar| {
-        let mut object = Object::begin(out);
-        json::labels(object.field("labels"), &exemplar.labels);
-        json::quoted_float(object.field("value"), exemplar.value);
-        json::seconds(object.field("timestamp"), exemplar.at);
-        object.end();
-    });
+    json::labels(object.field("labels"), &exemplar.labels);
+    json::quoted_float(object.field("value"), exemplar.value);
+    json::seconds(object.field("timestamp"), exemplar.at);
     object.end();
 }
 
 #[cfg(test)]
 mod tests {
-    use narthex_store::Exemplar;
-
     use super::*;
+
+    fn text(found: Vec<SeriesExemplars>) -> (String, usize) {
+        let (mut body, mut all, mut pieces) = (ExemplarBody::new(found), Vec::new(), 0);
+        while !body.ended {
+            let mut piece = Vec::new();
+            body.fill(&mut piece);
+            assert!(!piece.is_empty() && piece.len() < PIECE_BYTES + 1000);
+            all.extend(piece);
+            pieces += 1;
+        }
+        (String::from_utf8(all).unwrap(), pieces)
+    }
+
+    fn series(name: &str, exemplars: Vec<Exemplar>) -> SeriesExemplars {
+        SeriesExemplars { labels: Labels::from_pairs([("__name__", name)]), exemplars }
+    }
+
+    fn exemplar(value: f64, at: i64) -> Exemplar {
+        let labels = Labels::from_pairs([("trace_id", "a\"<b")]);
+        Exemplar { labels, value, at: Timestamp(at) }
+    }
 
     #[test]
     fn exemplars_are_written_as_prometheus_writes_them() {
-        let exemplar = |value, at| Exemplar {
-            labels: Labels::from_pairs([("trace_id", "a\"<b")]),
-            value,
-            at: Timestamp(at),
-        };
-        let series = SeriesExemplars {
-            labels: Labels::from_pairs([("__name__", "c_total")]),
-            exemplars: vec![exemplar(1e-7, 1_600_096_945_479), exemplar(f64::INFINITY, 1500)],
-        };
-        let mut out = Vec::new();
-        put(&mut out, &series);
+        let all = vec![exemplar(1e-7, 1_600_096_945_479), exemplar(f64::INFINITY, 1500)];
+        let found = vec![series("c_total", all), series("d", vec![exemplar(1.0, 0)])];
+        let labels = r#"{"labels":{"trace_id":"a\"<b"},"value":"#;
         assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "{\"seriesLabels\":{\"__name__\":\"c_total\"},\"exemplars\":[{\"labels\":{\"trace_id\":\
-             \"a\\\"<b\"},\"value\":\"1e-07\",\"timestamp\":1600096945.479},{\"labels\":\
-             {\"trace_id\":\"a\\\"<b\"},\"value\":\"+Inf\",\"timestamp\":1.500}]}"
+            text(found).0,
+            format!(
+                r#"{{"status":"success","data":[{}"1e-07","timestamp":1600096945.479}},{labels}"+Inf","timestamp":1.500}}]}},{}"1","timestamp":0}}]}}]}}"#,
+                format_args!(r#"{{"seriesLabels":{{"__name__":"c_total"}},"exemplars":[{labels}"#),
+                format_args!(r#"{{"seriesLabels":{{"__name__":"d"}},"exemplars":[{labels}"#),
+            )
         );
+        assert_eq!(text(Vec::new()).0, r#"{"status":"success","data":[]}"#);
+    }
+
+    #[test]
+    fn large_answers_go_out_in_pieces() {
+        let many = |name: &str| series(name, (0..3000).map(|at| exemplar(0.5, at)).collect());
+        let (text, pieces) = text(vec![many("a"), many("b")]);
+        assert!(pieces > 5, "{pieces}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let lengths = read["data"].as_array().unwrap().iter();
+        let lengths = lengths.map(|series| series["exemplars"].as_array().unwrap().len());
+        assert_eq!(lengths.collect::<Vec<_>>(), [3000, 3000]);
     }
 }
