@@ -14,7 +14,9 @@ mod entries;
 mod fault;
 mod format;
 mod index;
+mod mend;
 mod merge;
+mod parity;
 mod postings;
 mod prune;
 mod read;
@@ -35,6 +37,7 @@ use narthex_model::TimeRange;
 use crate::RowSeq;
 
 pub use entries::BlockEntry;
+pub(crate) use mend::Patch;
 pub(crate) use merge::{Merger, merge};
 pub use reader::Block;
 #[cfg(test)]

@@ -63,6 +63,8 @@ pub struct Stats {
     pub scrub_damaged: u64,
     /// When it had last looked at all blocks.
     pub scrub_pass_ended: Option<Timestamp>,
+    /// Damaged blocks that were written again, mended.
+    pub blocks_mended: u64,
     /// Windows sealed into blocks.
     pub seals: u64,
     /// Blocks written of late rows.

@@ -197,6 +197,7 @@ impl Store {
             scrub_damaged: load(&upkeep.scrub.damaged),
             scrub_pass_ended: Some(Timestamp(upkeep.scrub.pass_ended_ms.load(Ordering::Relaxed)))
                 .filter(|at| at.0 > 0),
+            blocks_mended: load(&upkeep.mended),
             seals: load(&upkeep.seals),
             late_seals: load(&upkeep.late_seals),
             seals_failed: load(&upkeep.seals_failed),

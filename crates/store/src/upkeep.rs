@@ -13,6 +13,7 @@ use crate::{Error, RowSeq, Store};
 pub(crate) mod copy;
 mod delete;
 mod late;
+mod mend;
 mod merge;
 mod pack;
 mod retention;
@@ -51,6 +52,8 @@ pub(crate) struct Chores {
     doomed: BTreeSet<String>,
     /// The first blocks of merges that failed: not tried again by this process.
     unmergeable: BTreeSet<String>,
+    /// Damaged blocks that were mended, or could not be.
+    tried: BTreeSet<String>,
     next_block: u64,
     chunk_files: ChunkFiles,
     merging: Option<merge::Merging>,
@@ -67,6 +70,7 @@ pub(crate) struct UpkeepCounters {
     pub(crate) seal_nanos: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) merges_failed: AtomicU64,
+    pub(crate) mended: AtomicU64,
     pub(crate) removed_by_age: AtomicU64,
     pub(crate) removed_by_size: AtomicU64,
     pub(crate) scrub: ScrubCounters,
@@ -75,7 +79,7 @@ pub(crate) struct UpkeepCounters {
 impl Store {
     /// Does what is due, at most one seal and one merge: seals the oldest window, merges blocks,
     /// applies the retention, drops from the head what blocks have, looks
-    /// for damage in some of them, shortens the log. To be
+    /// for damage in some of them, mends one, shortens the log. To be
     /// called about every 10 s by one thread.
     ///
     /// After an error the store is as good as before, and the next call tries again.
@@ -95,6 +99,7 @@ impl Store {
         self.pack_head(&mut chores);
         self.remove_doomed(&mut chores);
         self.scrub(&mut chores);
+        self.mend_if_due(&mut chores);
         sealed?;
         done.wal_segments_removed = self.shorten_log()?;
         Ok(done)

@@ -102,6 +102,38 @@ fn a_snapshot_outlives_seals_merges_and_retention() {
 }
 
 #[test]
+fn a_damaged_block_is_mended() {
+    let mut bench = Bench::new(Options::default());
+    bench.rows(0, 25_000);
+    bench.upkeep();
+    let path = "blocks/00000001.block";
+    let whole = bench.fs.read(path).unwrap();
+    let whole_of = |bench: &Bench| times(&bench.store.snapshot(), "up");
+    let want = whole_of(&bench);
+    // The name `__name__` among the symbols, the header, the last footer, the parity.
+    let symbols = whole.windows(8).position(|bytes| bytes == b"__name__").unwrap();
+    let parity = whole.windows(8).rposition(|bytes| bytes == b"__name__").unwrap();
+    for at in [symbols, 3, whole.len() - 100, parity] {
+        let fs = bench.fs.kill();
+        fs.flip(path, at as u64, 0x20);
+        let damaged = Bench::on(fs, Options::default());
+        assert_eq!(whole_of(&damaged), want, "byte {at}");
+        for minute in 0..20_000 {
+            damaged.clock.set(Timestamp(100_000 + minute * 60_000));
+            damaged.store.upkeep().unwrap();
+            if damaged.store.stats().blocks_mended > 0 {
+                break;
+            }
+        }
+        assert_eq!(damaged.store.stats().blocks_mended, 1, "byte {at}");
+        assert_eq!(damaged.fs.read(path).unwrap(), whole, "byte {at}");
+        assert_eq!(whole_of(&damaged), want, "byte {at}");
+        // It is found whole after a loss of power as well.
+        assert_eq!(damaged.fs.crash().read(path).unwrap(), whole, "byte {at}");
+    }
+}
+
+#[test]
 fn late_rows_are_refused_once_their_window_is_sealed() {
     let mut bench = Bench::new(Options::default());
     bench.rows(0, 15_500);

@@ -41,6 +41,7 @@ const COUNTERS: &[(&str, &str, Get)] = &[
     ("narthex_wal_rows_lost_total", "Rows removed from the log before a receiver had them.", |s| s.wal.rows_lost),
     ("narthex_scrub_bytes_total", "Bytes of blocks in which damage was looked for.", |s| s.scrub_bytes),
     ("narthex_scrub_blocks_total", "Blocks that were looked at as a whole.", |s| s.scrub_blocks),
+    ("narthex_blocks_mended_total", "Damaged blocks that were mended.", |s| s.blocks_mended),
     ("narthex_scrub_damaged_total", "Damaged places found in blocks; the log names them.", |s| s.scrub_damaged),
     ("narthex_store_rows_appended_total", "Rows appended: one per scrape.", |s| s.rows_appended),
     ("narthex_store_series_limited_total", "Series refused by the series limit.", |s| s.series_limited),

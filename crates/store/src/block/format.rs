@@ -91,6 +91,8 @@ pub(super) struct Footer {
     pub(super) names: u32,
     pub(super) shapes: u32,
     pub(super) shape_bytes: u32,
+    /// Length of the index' parity, which follows the checksums of the postings; 0: there is none.
+    pub(super) parity_bytes: u32,
     /// Symbols, series, columns, postings.
     pub(super) sections: [Span; 4],
 }
@@ -120,7 +122,7 @@ impl Footer {
             self.names,
             self.shapes,
             self.shape_bytes,
-            0,
+            self.parity_bytes,
         ] {
             put_u32(out, count);
         }
@@ -149,14 +151,14 @@ impl Footer {
         let (series, chunks) = (reader.u32()?, reader.u32()?);
         let (symbols, layouts, names) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (shapes, shape_bytes) = (reader.u32()?, reader.u32()?);
-        reader.u32()?;
+        let parity_bytes = reader.u32()?;
         let mut sections = [Span::default(); 4];
         for section in &mut sections {
             *section = Span { offset: reader.u64()?, bytes: reader.u64()? };
         }
         let bytes = file_bytes;
         let meta = Meta { window, times, first_seq, last_seq, samples, series, chunks, bytes };
-        Ok(Self { id, meta, symbols, layouts, names, shapes, shape_bytes, sections })
+        Ok(Self { id, meta, symbols, layouts, names, shapes, shape_bytes, parity_bytes, sections })
     }
 }
 

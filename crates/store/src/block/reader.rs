@@ -1,15 +1,17 @@
 //! An open block.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use narthex_model::{Labels, LabelsBuilder, TimeRange};
 
 use super::Meta;
 use super::fault::Fault;
 use super::format::{
-    Arrays, ChunkRecord, FOOTER_ALIGN, FOOTER_MAGIC, Footer, GROUP, LayoutRecord, NameRecord,
+    Arrays, ChunkRecord, FOOTER_ALIGN, FOOTER_MAGIC, Footer, GROUP, LayoutRecord, NameRecord, Span,
     TAIL_BYTES,
 };
+use super::parity::Mended;
 use super::section::{Section, slice, u32_at};
 use super::select::SeriesIndex;
 use super::sizes::ArrayBytes;
@@ -44,6 +46,10 @@ pub struct Block {
     sections: [Section; 4],
     serial: u64,
     faults: AtomicU64,
+    /// Damage was met, which may have to be mended.
+    worn: AtomicBool,
+    /// The section with a page that was rebuilt, sought when first needed.
+    mended: OnceLock<Option<Mended>>,
 }
 
 /// A chunk of a block: rows of one layout.
@@ -85,6 +91,7 @@ impl Block {
     fn find(name: &str, view: FileView) -> Result<Self, Fault> {
         let len = view.len() as u64;
         let first = Self::at(&view, len);
+        let worn = AtomicBool::new(first.is_err());
         let found = first.or_else(|fault| {
             // The last footer is damaged: the other ends at a multiple of FOOTER_ALIGN as well.
             let mut end = len / FOOTER_ALIGN * FOOTER_ALIGN;
@@ -102,7 +109,8 @@ impl Block {
         let sections = [section(symbols)?, section(series)?, section(columns)?, section(postings)?];
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let (name, faults) = (name.to_owned(), AtomicU64::new(0));
-        Ok(Self { name, view, footer, body, arrays, sections, serial, faults })
+        let mended = OnceLock::new();
+        Ok(Self { name, view, footer, body, arrays, sections, serial, faults, worn, mended })
     }
 
     /// The footer that ends at `end`, and where its body stands.
@@ -208,10 +216,21 @@ impl Block {
     /// As an error that names the file; counts it.
     pub(super) fn error(&self, fault: Fault) -> Error {
         self.faults.fetch_add(1, Ordering::Relaxed);
+        self.wear();
         fault.into_error(&self.name)
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// Takes note of damage.
+    pub(crate) fn wear(&self) {
+        self.worn.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether damage was met since the block was opened.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.worn.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.view
     }
 
@@ -231,6 +250,11 @@ impl Block {
         [first, self.footer.meta.bytes]
     }
 
+    /// Where the footer begins that is used.
+    pub(super) fn footer_start(&self) -> u64 {
+        self.body
+    }
+
     /// What a footer takes.
     pub(super) fn footer_len(&self) -> u64 {
         let is_ours = |end: &u64| *end > self.body;
@@ -248,14 +272,62 @@ impl Block {
         ArrayBytes::new(self.footer.meta.chunks, self.footer.layouts, &self.arrays)
     }
 
-    pub(super) fn check_sections(&self) -> Vec<Fault> {
-        let all = self.sections.iter();
-        all.flat_map(|section| section.check_all(self.bytes(), self.id())).collect()
+    /// All pages of the index, by section and number.
+    pub(super) fn index_pages(&self) -> impl Iterator<Item = (usize, u64)> {
+        let sections = self.sections.iter().enumerate();
+        sections.flat_map(|(number, section)| (0..section.pages()).map(move |page| (number, page)))
     }
 
-    fn piece(&self, section: usize, start: u64, end: u64) -> Result<(&[u8], u64), Fault> {
-        let section = self.sections.get(section).ok_or(Fault::new(0, "no such section"))?;
-        Ok((section.get(self.bytes(), self.id(), start, end)?, section.place(start)))
+    fn section(&self, number: usize) -> Result<&Section, Fault> {
+        self.sections.get(number).ok_or(Fault::new(0, "no such section"))
+    }
+
+    /// A page of a section, checked now.
+    pub(super) fn page(&self, section: usize, page: u64) -> Result<&[u8], Fault> {
+        self.section(section)?.compare(self.bytes(), self.id(), page)
+    }
+
+    /// Where a page stands, its bytes and its checksum, whatever they are.
+    pub(super) fn page_unchecked(
+        &self,
+        section: usize,
+        page: u64,
+    ) -> Result<(u64, &[u8], u32), Fault> {
+        self.section(section)?.stored(self.bytes(), page)
+    }
+
+    /// Where a page and its checksum stand in the file.
+    pub(super) fn page_places(&self, section: usize, page: u64) -> Result<(u64, u64), Fault> {
+        Ok(self.section(section)?.places(page))
+    }
+
+    /// The bytes of a section, whatever they are.
+    pub(super) fn section_unchecked(&self, section: usize) -> Result<&[u8], Fault> {
+        self.section(section)?.all(self.bytes())
+    }
+
+    /// Where the parity of the index stands, without its checksum.
+    pub(super) fn parity_span(&self) -> Span {
+        let postings = self.sections.get(POSTINGS);
+        let offset = postings.map_or(0, |it| it.place(it.len_with_checksums()));
+        Span { offset, bytes: u64::from(self.footer.parity_bytes) }
+    }
+
+    /// The section of which a damaged page could be rebuilt.
+    pub(super) fn mended(&self) -> Option<&Mended> {
+        self.mended.get_or_init(|| self.rebuild()).as_ref()
+    }
+
+    fn piece(&self, number: usize, start: u64, end: u64) -> Result<(&[u8], u64), Fault> {
+        let section = self.section(number)?;
+        let place = section.place(start);
+        let fault = match section.get(self.bytes(), self.id(), start, end) {
+            Ok(bytes) => return Ok((bytes, place)),
+            Err(fault) => fault,
+        };
+        let mended =
+            self.mended().filter(|mended| fault.sums.is_some() && mended.section == number);
+        Ok((slice(&mended.ok_or(fault)?.bytes, start, end.saturating_sub(start))?, place))
     }
 
     pub(super) fn postings_bytes(&self, start: u64, end: u64) -> Result<(&[u8], u64), Fault> {

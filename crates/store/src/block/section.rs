@@ -36,7 +36,7 @@ impl Section {
 
     /// Length in bytes, the checksums included.
     pub(super) fn len_with_checksums(&self) -> u64 {
-        self.span.bytes + self.span.bytes.div_ceil(PAGE) * 4
+        self.span.bytes + self.pages() * 4
     }
 
     /// Where the byte at `at` stands in the file.
@@ -61,10 +61,32 @@ impl Section {
         slice(file, self.place(start), end - start)
     }
 
-    /// Checks every page; gives the bad ones.
-    pub(super) fn check_all(&self, file: &[u8], id: u64) -> Vec<Fault> {
-        let pages = 0..self.span.bytes.div_ceil(PAGE);
-        pages.filter_map(|page| self.compare(file, id, page).err()).collect()
+    /// How many pages there are.
+    pub(super) fn pages(&self) -> u64 {
+        self.span.bytes.div_ceil(PAGE)
+    }
+
+    /// All bytes, good or not.
+    pub(super) fn all<'a>(&self, file: &'a [u8]) -> Result<&'a [u8], Fault> {
+        slice(file, self.span.offset, self.span.bytes)
+    }
+
+    /// Where a page and its checksum stand in the file.
+    pub(super) fn places(&self, page: u64) -> (u64, u64) {
+        let sum = self.place(self.span.bytes).saturating_add(page.saturating_mul(4));
+        (self.place(page.saturating_mul(PAGE)), sum)
+    }
+
+    /// Where a page stands, its bytes, good or not, and its checksum, right or wrong.
+    pub(super) fn stored<'a>(
+        &self,
+        file: &'a [u8],
+        page: u64,
+    ) -> Result<(u64, &'a [u8], u32), Fault> {
+        let (offset, sum_offset) = self.places(page);
+        let len = PAGE.min(self.span.bytes.saturating_sub(page.saturating_mul(PAGE)));
+        let sum = u32_at(slice(file, sum_offset, 4)?, 0).unwrap_or(0);
+        Ok((offset, slice(file, offset, len)?, sum))
     }
 
     fn check(&self, file: &[u8], id: u64, page: u64) -> Result<(), Fault> {
@@ -80,15 +102,17 @@ impl Section {
         Ok(())
     }
 
-    fn compare(&self, file: &[u8], id: u64, page: u64) -> Result<(), Fault> {
-        let start = page * PAGE;
-        let len = PAGE.min(self.span.bytes.saturating_sub(start));
-        let offset = self.place(start);
-        let found = checksum(id, offset, slice(file, offset, len)?);
-        let sum = slice(file, self.place(self.span.bytes) + page * 4, 4)?;
-        let expected = u32_at(sum, 0).unwrap_or(0);
+    /// The bytes of a page, checked now.
+    pub(super) fn compare<'a>(
+        &self,
+        file: &'a [u8],
+        id: u64,
+        page: u64,
+    ) -> Result<&'a [u8], Fault> {
+        let (offset, bytes, expected) = self.stored(file, page)?;
+        let found = checksum(id, offset, bytes);
         if expected == found {
-            Ok(())
+            Ok(bytes)
         } else {
             Err(Fault { offset, what: "page checksum", sums: Some((expected, found)) })
         }

@@ -28,7 +28,7 @@ pub struct BlockSizes {
     pub layouts: u64,
     /// Which series have which label.
     pub postings: u64,
-    /// Header and footers but for what belongs to parts above.
+    /// Header and footers but for what belongs to parts above, and the parity of the index.
     pub footers: u64,
     /// Zeros between the parts.
     pub padding: u64,
@@ -80,7 +80,9 @@ impl Block {
         sizes.postings += 2 * arrays.names;
         sizes.symbols += 2 * arrays.symbol_groups;
         sizes.series += 2 * arrays.series;
+        let parity = self.parity_span().bytes;
         sizes.footers = (HEADER_BYTES + 2 * (Footer::BYTES + TAIL_BYTES)) as u64;
+        sizes.footers += if parity == 0 { 0 } else { parity + 4 };
         sizes.padding = self.meta().bytes.saturating_sub(sizes.total());
         Ok(sizes)
     }

@@ -25,10 +25,25 @@ impl Block {
     pub(crate) fn verify_piece(&self, piece: u32) -> (u64, Vec<Error>) {
         let (bytes, faults) = match piece {
             0 => self.check_frame(),
-            1 => (self.section_bytes().iter().sum(), self.check_sections()),
+            1 => self.check_index(),
             _ => self.check_chunk(piece - FIRST_CHUNK),
         };
         (bytes, faults.into_iter().map(|fault| fault.into_error(self.name())).collect())
+    }
+
+    /// All pages of the index, and their parity.
+    fn check_index(&self) -> (u64, Vec<Fault>) {
+        let mut faults = Vec::new();
+        for (section, page) in self.index_pages() {
+            let Err(fault) = self.page(section, page) else { continue };
+            let is_mended =
+                self.mended().is_some_and(|it| (it.section, it.page) == (section, page));
+            let what = if is_mended { "checksum of a page, now rebuilt," } else { fault.what };
+            faults.push(Fault { what, ..fault });
+        }
+        faults.extend(self.parity().err());
+        let parity = self.parity_span().bytes;
+        (self.section_bytes().iter().sum::<u64>() + parity, faults)
     }
 
     /// The header and both footers.

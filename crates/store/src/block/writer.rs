@@ -14,7 +14,7 @@ use super::format::{
 };
 use super::index::{Index, IndexBuilder};
 use super::section::put_checksums;
-use super::{Finish, Meta};
+use super::{Finish, Meta, parity};
 use crate::codec::wire::put_varint;
 use crate::codec::{Encoder, ROWS_MAX, times};
 use crate::fs::FsFile;
@@ -281,6 +281,8 @@ impl Writer {
     fn write_index(&mut self, index: Index, finish: &Finish) -> Result<Meta, Error> {
         let mut footer = self.footer(&index, finish);
         let [symbols, series, columns, postings] = index.sections;
+        let mut parity = parity::of([&symbols, &series, &columns, &postings]);
+        footer.parity_bytes = parity.len() as u32;
         let mut offset = self.file.len();
         let mut sections = Vec::new();
         for (mut section, span) in [symbols, series, columns].into_iter().zip(&mut footer.sections)
@@ -296,6 +298,8 @@ impl Writer {
         let mut between = postings;
         footer.sections[3] = Span { offset: first_end, bytes: between.len() as u64 };
         put_checksums(&mut between, self.id, first_end);
+        parity::seal(&mut parity, self.id, first_end + between.len() as u64);
+        between.append(&mut parity);
         let second_start = first_end + FOOTER_ALIGN.max(between.len() as u64);
         footer.meta.bytes = align_up(second_start + footer_bytes, FOOTER_ALIGN);
 
@@ -340,6 +344,7 @@ impl Writer {
             names: index.names,
             shapes: index.shapes,
             shape_bytes: index.shape_bytes,
+            parity_bytes: 0,
             sections: Default::default(),
         }
     }

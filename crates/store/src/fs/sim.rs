@@ -61,7 +61,8 @@ impl SimFs {
         self.state.lock().stop_at = Some(call);
     }
 
-    /// Lets about one call in `one_in` fail as in [`SimFs::fail_at`]; 0: none.
+    /// Lets about one call in `one_in` fail as in [`SimFs::fail_at`], but never three in a row; 0:
+    /// none.
     pub fn fail_often(&self, one_in: u64) {
         self.state.lock().fail_often = one_in;
     }

@@ -80,9 +80,10 @@ impl Store {
         scrub.credit = scrub.credit.saturating_sub_unsigned(bytes.max(1));
         add(&counters.bytes, bytes);
         for fault in faults {
+            block.wear();
             if scrub.is_new(&fault) {
                 add(&counters.damaged, 1);
-                tracing::warn!(%fault, "damage found in a block; samples in it are left out");
+                tracing::warn!(%fault, "damage found in a block");
             }
         }
         if piece + 1 < block.pieces() {

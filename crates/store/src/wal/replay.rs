@@ -89,11 +89,8 @@ fn play(
     corruptions: &mut u64,
 ) -> io::Result<Ending> {
     let path = segment::path(number);
-    let (file, end) = again(|| {
-        let file = fs.open(&path)?;
-        let len = file.len()?;
-        Ok((file, len))
-    })?;
+    let file = again(|| fs.open(&path))?;
+    let end = again(|| file.len())?;
     let mut scanner = Scanner::new(number, file);
     let mut row = RowBuf::default();
     let mut ending = Ending { clean: None, len: end };

@@ -9,10 +9,10 @@ use narthex_store::fs::{Fs, SimFs};
 use narthex_store::testing::HandClock;
 use narthex_store::{RowBuf, RowSeq, Samples, Snapshot, Store};
 
-use crate::history::{Model, Run, history, labels, open};
+use crate::history::{Model, Run, WINDOW_MS, history, labels, open};
 
-/// Columns whose values one damaged byte may take away: those of a group of a chunk.
-const SERIES_LOST_MAX: usize = 60;
+/// Columns whose values one damaged byte may take away: those of one chunk.
+const SERIES_LOST_MAX: usize = 20;
 
 /// A store with blocks, log and cursors, closed in good order, and what it holds.
 struct Small {
@@ -65,6 +65,10 @@ fn read(snapshot: &Snapshot, matchers: &[Matcher]) -> (Model, bool) {
     (model, told)
 }
 
+fn number_of(labels: &Labels) -> u64 {
+    labels.get("n").unwrap().parse().unwrap()
+}
+
 /// Opens the damaged store and compares.
 fn look(what: &str, small: &Small, fs: &SimFs) {
     let clock = Arc::new(HandClock::new(Timestamp(1_000_000)));
@@ -79,8 +83,12 @@ fn look(what: &str, small: &Small, fs: &SimFs) {
     assert!(lost.is_empty() || told, "{what}: lost in silence: {lost:?}");
     let series: BTreeSet<&Labels> = lost.iter().map(|(labels, _)| labels).collect();
     let times: BTreeSet<i64> = lost.iter().map(|&&(_, at)| at).collect();
-    // One record is one row; one chunk's group is a few series.
-    assert!(times.len() <= 1 || series.len() <= SERIES_LOST_MAX, "{what}: lost {lost:?}");
+    // One record is one row; one chunk is of one layout, whose series no other has, and of one
+    // window.
+    let slots: BTreeSet<u64> = series.iter().map(|labels| number_of(labels) / 20).collect();
+    let windows: BTreeSet<i64> = times.iter().map(|at| at.div_euclid(WINDOW_MS)).collect();
+    let is_chunk = series.len() <= SERIES_LOST_MAX && slots.len() <= 1 && windows.len() <= 1;
+    assert!(times.len() <= 1 || is_chunk, "{what}: lost {lost:?}");
     // The index finds what is there, by whatever way.
     for number in 0..60 {
         let labels = labels(number);

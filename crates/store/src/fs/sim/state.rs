@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) space: Option<u64>,
     /// One call in so many fails, about; 0: none does.
     pub(super) fail_often: u64,
+    /// Calls that failed so, since one did not.
+    failed: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -136,6 +138,7 @@ impl State {
             stop_at: None,
             space: None,
             fail_often: 0,
+            failed: 0,
         }
     }
 
@@ -144,7 +147,8 @@ impl State {
         self.calls += 1;
         let stopped = self.stop_at.is_some_and(|at| self.calls >= at);
         let often = usize::try_from(self.fail_often).unwrap_or(0);
-        let fails = often > 0 && self.random.up_to(often - 1) == 0;
+        let fails = often > 0 && self.failed < 2 && self.random.up_to(often - 1) == 0;
+        self.failed = if fails { self.failed + 1 } else { 0 };
         if stopped || fails || self.fail_at == Some(self.calls) {
             return Err(io::Error::other("simulated fault"));
         }
