@@ -23,4 +23,5 @@ mod prometheus_reads_from_narthex;
 mod receivers_in_trouble_get_everything;
 mod series_and_staleness_equal_those_of_prometheus;
 mod statistics_equal_those_of_prometheus;
+mod the_remote_commands_tell_and_repair;
 mod the_way_in_and_out_keeps_every_sample;
