@@ -14,6 +14,7 @@ use crate::read::{Context, Value};
 use crate::relabel::restrict;
 use crate::section::section;
 use crate::write::Out;
+use crate::write::document;
 
 section! {
     /// One job. In a [`Config`](crate::Config) everything global has been inherited; a limit of
@@ -91,6 +92,11 @@ section! {
 }
 
 impl ScrapeConfig {
+    /// The section as YAML, as the API shows it: everything filled in, secrets as `<secret>`.
+    pub fn to_yaml(&self) -> String {
+        document(&self.write())
+    }
+
     /// Whether names outside the classic alphabet are refused.
     pub fn legacy_names(&self) -> bool {
         self.metric_name_validation_scheme == Some(NameScheme::Legacy)

@@ -11,6 +11,7 @@ use narthex_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::flags::Flags;
+use crate::notifications::{Notifications, STARTING, STOPPING};
 use crate::query_log::FileLogs;
 use crate::query_pool::QueryPool;
 use crate::settings::Settings;
@@ -52,6 +53,8 @@ pub struct App {
     pub queries: QueryPool,
     /// The memory that all queries share.
     pub query_memory: Arc<SharedMemory>,
+    /// What pages show about the state of the server.
+    pub notifications: Notifications,
     /// Files that tell of queries and of failed scrapes.
     pub file_logs: Arc<FileLogs>,
     /// The configuration in force.
@@ -108,6 +111,7 @@ impl App {
             started: clock.now(),
             read_limits: read_limits(&flags),
             query_memory: Arc::new(SharedMemory::new(flags.query_memory_bytes)),
+            notifications: Notifications::new(flags.listeners_max),
             file_logs: Arc::new(FileLogs::new(Arc::clone(&clock))),
             config: ArcSwap::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -119,6 +123,7 @@ impl App {
             security,
             commands,
         };
+        app.notifications.raise(STARTING, app.started);
         Ok((Arc::new(app), receiver))
     }
 
@@ -134,6 +139,11 @@ impl App {
     /// The program enters a phase.
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, SeqCst);
+        match phase {
+            Phase::Starting => self.notifications.raise(STARTING, self.clock.now()),
+            Phase::Ready => self.notifications.clear(STARTING),
+            Phase::Stopping => self.notifications.raise(STOPPING, self.clock.now()),
+        }
     }
 
     /// Gives the parts that exist from now on; a second call changes nothing.

@@ -58,6 +58,8 @@ pub struct Flags {
     pub cors_origin: String,
     /// Most connections at the same time.
     pub connections_max: usize,
+    /// Most listeners to live notifications.
+    pub listeners_max: usize,
     /// Longest wait for a request and longest idle connection.
     pub read_timeout: Duration,
     /// Longest that a query may take, its wait in the queue included.
@@ -291,6 +293,7 @@ impl Values {
             web_config_file: self.text("web.config.file").to_owned(),
             cors_origin: self.text("web.cors.origin").to_owned(),
             connections_max: self.count("web.max-connections")?.max(1),
+            listeners_max: self.count("web.max-notifications-subscribers")?,
             read_timeout: self.duration("web.read-timeout"),
             query_timeout: self.duration("query.timeout"),
             query_concurrency,

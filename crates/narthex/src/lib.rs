@@ -20,6 +20,7 @@ pub mod flags;
 pub mod inlet;
 pub mod logging;
 pub mod look;
+pub mod notifications;
 pub mod query_log;
 pub mod query_pool;
 pub mod runtime;

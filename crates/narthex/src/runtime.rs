@@ -22,6 +22,7 @@ use crate::app::{App, Command, Parts, Phase};
 use crate::clock::SystemClock;
 use crate::flags::Flags;
 use crate::inlet::Inlet;
+use crate::notifications::RELOAD_FAILED;
 use crate::settings::{Settings, Source};
 use crate::threads::{Ingest, Upkeep, watch_panics};
 use crate::web::server::{self, Limits};
@@ -388,8 +389,12 @@ impl Server {
             Err(reason) => Err(reason),
         };
         match &outcome {
-            Ok(()) => tracing::info!("Completed loading of configuration file"),
+            Ok(()) => {
+                self.app.notifications.clear(RELOAD_FAILED);
+                tracing::info!("Completed loading of configuration file");
+            }
             Err(reason) => {
+                self.app.notifications.raise(RELOAD_FAILED, self.app.clock.now());
                 self.app.telemetry.reload.failed();
                 tracing::error!(err = reason, "Error reloading config");
             }

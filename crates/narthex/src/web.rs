@@ -9,11 +9,15 @@ pub mod body;
 pub mod error;
 mod exemplars;
 mod expression;
+mod features;
 mod federate;
 pub mod json;
 mod lifecycle;
+mod notifications;
+mod openapi;
 mod page;
 pub mod params;
+mod pools;
 mod query;
 pub mod read;
 mod receive;
@@ -22,6 +26,7 @@ pub mod reply;
 pub mod result;
 mod rules;
 pub mod security;
+mod self_metrics;
 mod series;
 pub mod server;
 mod status;
@@ -61,7 +66,12 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(series::routes())
         .merge(status::routes())
         .merge(targets::routes())
+        .merge(pools::routes())
         .merge(rules::routes())
+        .merge(notifications::routes())
+        .merge(features::routes())
+        .merge(self_metrics::routes())
+        .merge(openapi::routes())
         .merge(read::routes())
         .merge(receive::routes())
         .merge(remote::routes())
@@ -166,7 +176,10 @@ fn early_answer(app: &App, method: &Method, path: &str, is_api: bool) -> Option<
         return Some(StatusCode::NO_CONTENT.into_response());
     }
     let waits = is_api || path == "/federate" || path == "/-/ready";
-    let always = matches!(path, "/api/v1/status/walreplay" | "/api/v1/notifications");
+    let always = matches!(
+        path,
+        "/api/v1/status/walreplay" | "/api/v1/notifications" | "/api/v1/notifications/live"
+    );
     let phase = app.phase();
     if phase == Phase::Ready || !waits || always {
         return None;

@@ -220,6 +220,11 @@ impl Manager {
         pools.values().map(|following| following.pool.view()).collect()
     }
 
+    /// The settings of a pool.
+    pub fn config(&self, name: &str) -> Option<Arc<ScrapeConfig>> {
+        self.pools.lock().get(name).map(|following| following.pool.config())
+    }
+
     /// Calls `f` with each target's labels and each metric's name and metadata.
     pub fn each_metadata(&self, mut f: impl FnMut(&Labels, &str, &Metadata)) {
         for following in self.pools.lock().values() {

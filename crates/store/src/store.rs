@@ -67,6 +67,11 @@ impl Store {
         parts.reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)))
     }
 
+    /// What the blocks are about, in the order of their windows.
+    pub fn blocks(&self) -> Vec<crate::BlockMeta> {
+        self.view.read().blocks.iter().map(|block| block.meta()).collect()
+    }
+
     /// How many samples are in blocks, those included that stand in several.
     pub fn samples(&self) -> u64 {
         self.view.read().blocks.iter().map(|block| block.meta().samples).sum()

@@ -143,7 +143,7 @@ pub const FLAGS: &[Flag] = &[
     works("web.config.file", Kind::Text, "", "File that turns on TLS or authentication for the server."),
     works("web.read-timeout", Kind::Duration, "5m", "Longest wait for a request, and longest idle connection."),
     works("web.max-connections", Kind::Int, "512", "Most connections at the same time."),
-    mute("web.max-notifications-subscribers", Kind::Int, "16", "Most listeners to live notifications."),
+    works("web.max-notifications-subscribers", Kind::Int, "16", "Most listeners to live notifications."),
     works("web.external-url", Kind::Text, "", "The URL under which the server is reachable."),
     works("web.route-prefix", Kind::Text, "", "Prefix of every path; by default the path of --web.external-url."),
     mute("web.local-assets", Kind::Text, "", "Folder of static files."),

@@ -45,6 +45,12 @@ pub(super) fn outside(prefix: &str) -> Routes {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+    ([(CONTENT_TYPE, kind)], own_metrics(&app)).into_response()
+}
+
+/// The server's own metrics in text format.
+pub(super) fn own_metrics(app: &App) -> String {
     let mut page = Page::default();
     app.telemetry.render(&mut page, app.started);
     crate::telemetry::file_logs(&mut page, &app.file_logs);
@@ -63,8 +69,12 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
             crate::telemetry::receive(&mut page, inlet.counters());
         }
     }
-    let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
-    ([(CONTENT_TYPE, kind)], page.into_text()).into_response()
+    page.gauge(
+        "prometheus_api_notification_active_subscribers",
+        "The current number of active notification subscribers.",
+        u32::try_from(app.notifications.listeners()).unwrap_or(u32::MAX).into(),
+    );
+    page.into_text()
 }
 
 async fn version() -> Response {

@@ -14,7 +14,6 @@ pub(super) fn routes() -> Routes {
         .route("/rules", get(rules))
         .route("/alerts", get(async || Reply::literal(r#"{"alerts":[]}"#)))
         .route("/alertmanagers", get(alertmanagers))
-        .route("/notifications", get(async || Reply::literal("[]")))
 }
 
 async fn rules(params: Params) -> Answer {

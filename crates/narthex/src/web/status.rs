@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::routing::get;
+use narthex_prometheus_tsdb::ulid;
+use narthex_store::BlockMeta;
 
 use super::error::ApiError;
 use super::json::{self, Object};
@@ -24,6 +26,7 @@ pub(super) fn routes() -> Routes {
         .route("/status/flags", get(flags))
         .route("/status/runtimeinfo", get(runtime_info))
         .route("/status/tsdb", get(tsdb))
+        .route("/status/tsdb/blocks", get(blocks))
         .route("/status/walreplay", get(wal_replay))
 }
 
@@ -134,6 +137,39 @@ async fn tsdb(State(app): State<Arc<App>>, params: Params) -> Answer {
         }
         object.end();
     }))
+}
+
+/// The blocks in the words of Prometheus. They have no names of that kind: theirs are made of their
+/// window and their place.
+async fn blocks(State(app): State<Arc<App>>) -> Answer {
+    let Some(parts) = app.parts() else { return Err(ApiError::internal("the store is not open")) };
+    let blocks = parts.store.blocks();
+    Ok(Reply::new(|out| {
+        let mut object = Object::begin(out);
+        json::list(object.field("blocks"), &blocks, put_block);
+        object.end();
+    }))
+}
+
+fn put_block(out: &mut Vec<u8>, block: &BlockMeta) {
+    let name = ulid::ulid(block.window.start.millis(), u128::from(block.first_seq.0));
+    let mut item = Object::begin(out);
+    // The end of a block is not part of it.
+    item.text("ulid", &name)
+        .plain("minTime", block.window.start)
+        .plain("maxTime", block.window.end.plus_millis(1));
+    let mut stats = Object::begin(item.field("stats"));
+    stats
+        .plain("numSamples", block.samples)
+        .plain("numSeries", block.series)
+        .plain("numChunks", block.chunks);
+    stats.end();
+    let mut compaction = Object::begin(item.field("compaction"));
+    compaction.plain("level", 1);
+    json::strings(compaction.field("sources"), [&name]);
+    compaction.end();
+    item.plain("version", 1);
+    item.end();
 }
 
 async fn wal_replay() -> Reply {
