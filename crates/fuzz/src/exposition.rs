@@ -27,6 +27,7 @@ fn scrape(format: Format, bytes: &[u8]) {
         let distinct = fit.samples - fit.duplicates;
         assert_eq!(present.count(), distinct as usize, "samples and values disagree");
         let mut labels = LabelsBuilder::default();
+        stencil.each_exemplar(|_, exemplar| exemplar.each_label(|_, _| {}));
         for &slot in stencil.appeared() {
             stencil.labels(slot, &mut labels);
         }

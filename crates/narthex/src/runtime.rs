@@ -77,6 +77,9 @@ fn with_features(mut settings: Settings, flags: &Flags) -> Settings {
     if flags.has_feature("native-histograms") {
         settings.config.scrape_native_histograms();
     }
+    if flags.has_feature("exemplar-storage") {
+        settings.config.storage.exemplars.get_or_insert_default();
+    }
     settings
 }
 
@@ -322,7 +325,9 @@ impl Server {
             }
             Source::Builtin => {
                 self.node = self.node || builtin::node_answers(Arc::clone(&self.dial)).await;
-                Settings::builtin(self.own, &self.app.flags.route_prefix, self.node)
+                let settings =
+                    Settings::builtin(self.own, &self.app.flags.route_prefix, self.node)?;
+                Ok(with_features(settings, &self.app.flags))
             }
         }
     }
@@ -371,10 +376,9 @@ impl Server {
 
     /// Has as many exemplars kept as the configuration says, if that feature is on.
     fn resize_exemplars(&self, config: &Config) {
-        let max = match self.app.flags.has_feature("exemplar-storage") {
-            true => config.storage.exemplars.clone().unwrap_or_default().max_exemplars,
-            false => 0,
-        };
+        let is_on = self.app.flags.has_feature("exemplar-storage");
+        let exemplars = config.storage.exemplars.as_ref().filter(|_| is_on);
+        let max = exemplars.map_or(0, |exemplars| exemplars.max_exemplars);
         let max = usize::try_from(max).unwrap_or(0);
         let (from, kept) = self.store.exemplars().set_max(max);
         if from != max {

@@ -58,13 +58,21 @@ impl Exemplar {
 impl Intake<'_> {
     /// Takes an exemplar of the series `known`; it is kept when the samples have been stored.
     pub(crate) fn exemplar(&mut self, known: Result<u32, Reason>, exemplar: Option<Exemplar>) {
+        if !self.keeps_exemplars {
+            // Prometheus takes them too when it keeps none.
+            self.answer.exemplars += 1;
+            return;
+        }
         if self.receiver.exemplars.len() >= PENDING_MAX {
             self.apply();
         }
         let receiver = &mut *self.receiver;
         let series = known.ok().and_then(|number| receiver.table.get(number));
-        // What is wrong with an exemplar is no reason to refuse a request, as in Prometheus.
-        if let (Some(state), Some(exemplar)) = (series, exemplar) {
+        // A series that never had a sample is unknown. What is wrong with an exemplar is no reason
+        // to refuse a request, as in Prometheus.
+        if let (Some(state), Some(exemplar)) = (series, exemplar)
+            && state.newest.at > i64::MIN
+        {
             receiver.exemplars.push(Waiting { series: state.series, exemplar });
         }
     }
@@ -72,15 +80,7 @@ impl Intake<'_> {
     /// Keeps the exemplars that wait.
     pub(crate) fn keep_exemplars(&mut self, writer: &Writer) {
         let waiting = &mut self.receiver.exemplars;
-        if waiting.is_empty() {
-            return;
-        }
-        let Some(mut keeping) = writer.keep_exemplars() else {
-            // Prometheus takes them too when it keeps none.
-            self.answer.exemplars += waiting.len() as u64;
-            waiting.clear();
-            return;
-        };
+        let Some(mut keeping) = writer.keep_exemplars() else { return waiting.clear() };
         let mut place = u32::MAX;
         for Waiting { series, exemplar } in waiting.drain(..) {
             let Exemplar { labels, value, at } = exemplar;

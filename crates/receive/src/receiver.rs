@@ -82,6 +82,8 @@ pub(crate) struct Intake<'a> {
     pub(crate) latest: i64,
     /// Whether samples may be older than the newest of their series.
     pub(crate) takes_late: bool,
+    /// Whether exemplars are kept.
+    pub(crate) keeps_exemplars: bool,
     /// Whether the samples of each source wait in the order of their times.
     pub(crate) in_order: bool,
     /// Why the store failed; nothing more is taken.
@@ -140,9 +142,10 @@ impl Receiver {
     }
 
     fn take(&mut self, plain: &[u8], message: Message) -> Result<Answer, Failure> {
-        let (earliest, now, takes_late) = {
+        let (earliest, now, takes_late, keeps_exemplars) = {
             let writer = self.writer.lock();
-            (writer.oldest_accepted().0, writer.now(), writer.takes_late())
+            let keeps_exemplars = writer.keep_exemplars().is_some();
+            (writer.oldest_accepted().0, writer.now(), writer.takes_late(), keeps_exemplars)
         };
         self.sweep(now);
         let latest = now.0.saturating_add(AHEAD_MS_MAX);
@@ -154,6 +157,7 @@ impl Receiver {
             earliest,
             latest,
             takes_late,
+            keeps_exemplars,
             in_order: true,
             failed: None,
         };

@@ -127,7 +127,7 @@ async fn read(inlet: &Arc<Inlet>, mut from: Body) -> Result<inlet::Body, Respons
 async fn refuse(mut from: Body, mut response: Response) -> Response {
     let mut left = DISCARDED_BYTES_MAX;
     while let Some(Ok(frame)) = from.frame().await {
-        let length = frame.data_ref().map_or(0, |piece| piece.len());
+        let length = frame.data_ref().map_or(0, bytes::Bytes::len);
         let Some(rest) = left.checked_sub(length) else { break };
         left = rest;
     }

@@ -92,6 +92,8 @@ fn the_first_protocol_never_fails_for_an_exemplar() {
     let answer = send(&mut bench, "__name__=a", again);
     assert_eq!((answer.exemplars, answer.late_exemplars), (1, 1));
     assert!(answer.refused.is_empty());
+    let unknown = send(&mut bench, "__name__=b", vec![first("x", 500, 1.0)]);
+    assert_eq!((unknown.exemplars, unknown.refused.total()), (0, 0));
     assert_eq!(kept(&bench), [r#"{__name__="a"} 500 1 {id="x"}; 700 2 {id="y"}"#]);
     assert_eq!(bench.receiver.counters().late_exemplars.load(Relaxed), 1);
 }
@@ -139,6 +141,7 @@ fn exemplars_of_a_broken_request_are_not_kept() {
 #[test]
 fn many_exemplars_take_little_memory_while_they_wait() {
     let mut bench = bench();
+    bench.send(&[("__name__=a", &[(1000, 1.0)])]).unwrap();
     let many = (0..3 * i64::try_from(PENDING_MAX).unwrap()).map(|at| first("x", at + 1, 1.0));
     let answer = send(&mut bench, "__name__=a", many.collect());
     assert_eq!(answer.exemplars, 3 * PENDING_MAX as u64);
