@@ -12,7 +12,7 @@ use narthex_store::exemplars::Outgoing;
 
 use crate::compose::Version;
 use crate::encode::{TimeBytes, put_bytes, put_labels, put_varint};
-use crate::layout::Prepare;
+use crate::prepare::Prepare;
 
 /// Most exemplars of a request.
 pub(crate) const EXEMPLARS_MAX: usize = 2000;

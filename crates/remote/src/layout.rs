@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use narthex_model::{Labels, LabelsBuilder, is_absent, relabel};
+use narthex_model::{Labels, LabelsBuilder, is_absent};
 use narthex_store::{Column, LayoutRef, RowReader, SeriesRef};
 
 use crate::composite::Composites;
 use crate::encode::{TimeBytes, put_labels, put_series, put_series_of, value_offset_from_end};
 use crate::metadata::Families;
+use crate::prepare::Prepare;
 use crate::symbols::Symbols;
 use crate::template::{Template, TemplateMaker};
 
@@ -27,17 +28,6 @@ const STEADY_ROWS_MIN: u32 = 3;
 
 /// Most rows that are waited for before a template is made again.
 const STEADY_ROWS_MAX: u32 = 1024;
-
-/// What happens to labels on their way out.
-#[derive(Debug, Default)]
-pub(crate) struct Prepare {
-    /// Added where a series lacks them.
-    pub(crate) external: Labels,
-    /// The `write_relabel_configs`.
-    pub(crate) rules: Vec<relabel::Rule>,
-    /// Whether native histograms are sent.
-    pub(crate) histograms: bool,
-}
 
 /// Knows the columns of layouts and the labels of series.
 pub(crate) trait Lookup {
@@ -177,22 +167,6 @@ impl Default for Encoder {
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Encoder").finish_non_exhaustive()
-    }
-}
-
-impl Prepare {
-    /// The labels that are sent for `labels`, left in `builder`; `false` when nothing is.
-    pub(crate) fn apply(&self, labels: &Labels, builder: &mut LabelsBuilder) -> bool {
-        builder.clear();
-        for (name, value) in labels {
-            builder.set(name, value);
-        }
-        for (name, value) in &self.external {
-            if builder.get(name).is_none() {
-                builder.set(name, value);
-            }
-        }
-        relabel::process(&self.rules, builder) && !builder.is_empty()
     }
 }
 

@@ -24,6 +24,7 @@ mod ledger;
 mod manager;
 pub mod metadata;
 mod pace;
+mod prepare;
 pub mod proto;
 mod queue;
 mod requests;

@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use crate::compose::Version;
 use crate::lane::{Filled, Lane, Work};
-use crate::layout::Prepare;
 use crate::ledger::{Ledger, Offer, Span};
 use crate::metadata::{Families, MetadataSource};
 use crate::pace::Pace;
+use crate::prepare::Prepare;
 use crate::stats::{Counters, add};
 use deliver::{Sender, Shipped};
 use exemplars::Trail;

@@ -7,7 +7,7 @@ use narthex_store::{RowSeq, Store};
 
 use crate::compose::{Limits, Version};
 use crate::lane::{Filled, Lane, Work};
-use crate::layout::Prepare;
+use crate::prepare::Prepare;
 use crate::queue::Settings;
 use crate::stats::Counters;
 

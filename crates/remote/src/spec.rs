@@ -10,7 +10,7 @@ use narthex_net::{Client, Dial, HeaderName, HeaderValue, Session};
 
 use crate::compose::Version;
 use crate::error::Error;
-use crate::layout::Prepare;
+use crate::prepare::Prepare;
 use crate::queue::Settings;
 use crate::stats::QueueStats;
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it must")]
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -107,28 +108,7 @@ fn columns(named: &[(&str, Histogram)]) -> Vec<(Labels, f64)> {
     columns
 }
 
-#[test]
-fn prometheus_takes_native_histograms() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some((process, port)) = receiver(dir.path()) else { return };
-    let (store, mut writer) = memory_store();
-    let clock = Arc::new(HandClock::new(Timestamp(AT)));
-    let background = Background::start().unwrap();
-    let manager = Manager::new(store, clock, Arc::new(Tcp), "/", None);
-    let mut text = String::from("remote_write:\n");
-    for (via, message) in
-        [("one", "prometheus.WriteRequest"), ("two", "io.prometheus.write.v2.Request")]
-    {
-        text.push_str(&format!(
-            "- url: http://127.0.0.1:{port}/api/v1/write\n  name: {via}\n  \
-             protobuf_message: {message}\n  send_native_histograms: true\n  \
-             write_relabel_configs: [{{target_label: via, replacement: {via}}}]\n  \
-             queue_config: {{batch_send_deadline: 50ms}}\n"
-        ));
-    }
-    let sections = Config::parse(&text, "test.yml").unwrap().remote_write;
-    background.run(async { manager.apply(&sections, &Labels::empty()) }).unwrap();
-
+fn histograms() -> (Histogram, Histogram) {
     let bar = |index, count| Bar { index, count };
     let exponential = Histogram {
         schema: 1,
@@ -148,6 +128,33 @@ fn prometheus_takes_native_histograms() {
         bounds: Arc::from([2.5, 5.0]),
         ..Histogram::default()
     };
+    (exponential, custom)
+}
+
+#[test]
+fn prometheus_takes_native_histograms() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((process, port)) = receiver(dir.path()) else { return };
+    let (store, mut writer) = memory_store();
+    let clock = Arc::new(HandClock::new(Timestamp(AT)));
+    let background = Background::start().unwrap();
+    let manager = Manager::new(store, clock, Arc::new(Tcp), "/", None);
+    let mut text = String::from("remote_write:\n");
+    for (via, message) in
+        [("one", "prometheus.WriteRequest"), ("two", "io.prometheus.write.v2.Request")]
+    {
+        let _ = write!(
+            text,
+            "- url: http://127.0.0.1:{port}/api/v1/write\n  name: {via}\n  \
+             protobuf_message: {message}\n  send_native_histograms: true\n  \
+             write_relabel_configs: [{{target_label: via, replacement: {via}}}]\n  \
+             queue_config: {{batch_send_deadline: 50ms}}\n"
+        );
+    }
+    let sections = Config::parse(&text, "test.yml").unwrap().remote_write;
+    background.run(async { manager.apply(&sections, &Labels::empty()) }).unwrap();
+
+    let (exponential, custom) = histograms();
     let columns = columns(&[("exponential", exponential), ("custom", custom)]);
     let source = writer.new_source();
     let layout = writer.new_layout(source).unwrap();
