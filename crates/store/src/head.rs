@@ -15,6 +15,7 @@ use narthex_model::{TimeRange, Timestamp};
 use parking_lot::RwLock;
 
 pub(crate) mod cardinality;
+pub(crate) mod columns;
 pub(crate) mod files;
 pub(crate) mod glance;
 pub(crate) mod index;

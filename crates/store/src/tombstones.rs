@@ -91,6 +91,11 @@ impl Tombstones {
         left
     }
 
+    /// Whether anything of a series was deleted.
+    pub(crate) fn names(&self, series: SeriesRef) -> bool {
+        !self.of(series).is_empty()
+    }
+
     /// Takes the deleted samples of a series away. The times are in order.
     pub(crate) fn blank(&self, series: SeriesRef, times: &[Timestamp], values: &mut [f64]) {
         for range in self.of(series) {

@@ -17,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use narthex_model::{Labels, Timestamp};
+use narthex_model::Timestamp;
 use parking_lot::Mutex;
 
 use crate::fs::{Fs, FsFile};
@@ -68,6 +68,9 @@ const DEFINITIONS_SHARE: u64 = 4;
 /// Columns in one record; a wider layout takes several.
 const COLUMNS_PER_RECORD: usize = 16_384;
 
+/// Room that is kept for definitions, in bytes; a new target may need much more, once.
+const DEFINITIONS_KEPT_BYTES: usize = 64 << 10;
+
 /// How much is gathered before it is written while a segment is begun, in bytes.
 const PREAMBLE_BYTES: usize = 1 << 20;
 
@@ -112,8 +115,12 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
-    /// A series has these labels.
-    pub(crate) fn series(&mut self, series: SeriesRef, labels: &Labels) {
+    /// A series has these labels, by name.
+    pub(crate) fn series<'a>(
+        &mut self,
+        series: SeriesRef,
+        labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) {
         definition::encode_series(series, labels, &mut self.bytes);
         self.records.push((Kind::Series, self.bytes.len()));
     }
@@ -149,6 +156,8 @@ impl Definitions {
     fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+        self.bytes.shrink_to(DEFINITIONS_KEPT_BYTES);
+        self.records.shrink_to(DEFINITIONS_KEPT_BYTES / size_of::<(Kind, usize)>());
     }
 
     /// Keeps only that layouts were dropped.

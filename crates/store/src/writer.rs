@@ -131,8 +131,7 @@ impl Writer {
         let start = u32::try_from(pen.columns).unwrap_or(u32::MAX);
         for (&series, column) in series.iter().zip(start..) {
             if !index.set_defined(series) {
-                let labels = index.labels(series.get()).unwrap_or_default();
-                self.wal.define().series(series, &labels);
+                self.wal.define().series(series, index.texts(series.get()));
             }
             index.add_place(series, Place { layout, column: Column(column) })?;
         }
@@ -211,8 +210,7 @@ impl Writer {
             // Not held while the segment is written.
             let index = index.read();
             for &series in &*columns {
-                let labels = index.labels(series.get()).unwrap_or_default();
-                definitions.series(series, &labels);
+                definitions.series(series, index.texts(series.get()));
             }
             definitions.layout(pen.layout.name, pen.layout.source);
             definitions.columns(pen.layout.name, 0, &columns);

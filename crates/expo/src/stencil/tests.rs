@@ -289,6 +289,21 @@ fn dead_slots_are_dropped_when_they_are_many() {
     assert_eq!(stencil.changed(), [Slot(110)]);
 }
 
+#[test]
+fn a_body_that_lost_its_beginning_is_walked() {
+    let mut stencil = text();
+    stencil.fit(&numbered(0..1000)).unwrap();
+    for first in (100..2000).step_by(100) {
+        let fit = stencil.fit(&numbered(first..first + 1000)).unwrap();
+        assert_eq!(fit.samples, 1000);
+        assert_eq!(stencil.vanished().len(), 100);
+        assert_eq!(stencil.appeared().len(), 100);
+        assert_eq!(stencil.changed().len(), 100);
+        // The full reading was never needed.
+        assert_eq!((stencil.storms, stencil.pause), (0, 0));
+    }
+}
+
 /// A line of a body as a test makes it.
 #[derive(Clone, Debug)]
 struct Made {

@@ -50,6 +50,9 @@ struct Edit {
     /// Lines that were read in full.
     parsed: usize,
     kinds: Kinds,
+    /// Per slot: the last layout's line behind its own, and where that begins in the last body;
+    /// made when first needed, of the lines that were still ahead then.
+    behind: Option<Vec<(u32, u32)>>,
 }
 
 /// The kind named last before a line of the next layout; remembers where it was asked last.
@@ -196,7 +199,7 @@ impl Stencil {
         self.slots.note(slot, sample.suffix.value);
         cursor.new = sample.suffix.end;
         self.lines_next.push(Line::new(body, [start, sample.value_at, cursor.new], slot));
-        if self.skip_past(slot, cursor) {
+        if self.skip_past(slot, cursor) || self.leap_past(slot, body, cursor, edit) {
             edit.misses = 0;
         }
         edit.copied = cursor.line;
@@ -211,6 +214,37 @@ impl Stencil {
         cursor.old += ahead.iter().take(index + 1).map(|line| line.len()).sum::<usize>();
         cursor.line += index + 1;
         true
+    }
+
+    /// Moves the old side past the line of `slot` wherever it is ahead, if what follows there
+    /// follows here as well: many lines have left, and one that only moved must not lead away.
+    fn leap_past(&self, slot: u32, body: &[u8], cursor: &mut Cursor, edit: &mut Edit) -> bool {
+        let behind = edit.behind.get_or_insert_with(|| self.lines_behind(*cursor));
+        let Some(&(line, old)) = behind.get(slot as usize) else { return false };
+        let (line, old) = (line as usize, old as usize);
+        if line <= cursor.line {
+            return false;
+        }
+        let prefix = self.last.lines.get(line).map_or(0, |next| next.prefix as usize);
+        let follows = self.last.body.get(old..old + prefix).filter(|prefix| !prefix.is_empty());
+        let here = body.get(cursor.new..).unwrap_or_default();
+        let leaps = follows.is_some_and(|follows| here.starts_with(follows));
+        if leaps {
+            (cursor.line, cursor.old) = (line, old);
+        }
+        leaps
+    }
+
+    fn lines_behind(&self, cursor: Cursor) -> Vec<(u32, u32)> {
+        let mut behind = vec![(0, 0); self.slots.len()];
+        let mut old = cursor.old;
+        for (number, line) in self.last.lines.iter().enumerate().skip(cursor.line) {
+            old += line.len();
+            if let Some(place) = behind.get_mut(line.slot as usize) {
+                *place = (layout::offset(number + 1), layout::offset(old));
+            }
+        }
+        behind
     }
 
     /// Copies the lines before `upto` that stayed where they were.

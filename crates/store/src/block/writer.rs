@@ -157,7 +157,27 @@ impl Writer {
             self.samples += present as u64;
         }
         self.encoder.push(values);
-        chunk.next += 1;
+        self.end_column()
+    }
+
+    /// As [`Writer::column`], with `value`, which is no hole, in every row.
+    ///
+    /// # Panics
+    /// If no column is due.
+    pub(crate) fn constant_column(&mut self, value: f64) -> Result<(), Error> {
+        let Some(chunk) = &mut self.chunk else { panic!("a column without a chunk") };
+        debug_assert!(!is_absent(value), "a constant hole");
+        self.index.mark_present(chunk.record.layout as usize, chunk.next);
+        self.samples += u64::from(chunk.record.rows);
+        self.encoder.push_constant(value);
+        self.end_column()
+    }
+
+    /// Counts the column that the encoder has just got.
+    fn end_column(&mut self) -> Result<(), Error> {
+        if let Some(chunk) = &mut self.chunk {
+            chunk.next += 1;
+        }
         if self.encoder.len() == CHUNK_COLUMNS_MAX {
             self.flush_chunk()?;
         }

@@ -18,6 +18,11 @@ const PREDICTORS: usize = 4;
 /// Decimal exponents that are tried for values that are decimals but for their last bits.
 const ULP_EXPONENTS: [u8; 5] = [2, 3, 6, 9, 12];
 
+/// Values by which it is judged how many are different.
+const PROBE_ROWS: usize = 128;
+/// Values by which an exponent is judged for values that are decimals but for their last bits.
+const ULP_ROWS: usize = 128;
+
 /// Encodes the columns of one chunk, each in the fewest bytes, and keeps the blobs.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
@@ -104,6 +109,13 @@ impl Encoder {
         self.depths.push(depth);
     }
 
+    /// Adds a column whose rows all have `value`, which is no hole.
+    pub(crate) fn push_constant(&mut self, value: f64) {
+        encode_constant(value, &mut self.bytes);
+        self.ends.push(self.bytes.len());
+        self.depths.push(0);
+    }
+
     /// Appends a blob; gives the depth of its references.
     fn append(&mut self, values: &[f64], out: &mut Vec<u8>) -> u8 {
         let with_holes = values.is_empty() || values.iter().any(|&value| is_absent(value));
@@ -127,10 +139,11 @@ impl Encoder {
             return 0;
         }
         let start = out.len();
-        let (runs, raw_runs) = special::count_runs(values);
+        let special = values.iter().fold(false, |any, &value| any | special::is_special(value));
+        let (runs, raw_runs) = if special { special::count_runs(values) } else { (0, false) };
         let few_runs = runs <= values.len() / 16 + 1;
         let mut depth = 0;
-        let exponent = decimals(values, &mut self.work.mantissas);
+        let exponent = decimals(values, special, &mut self.work.mantissas);
         if let Some(exponent) = exponent {
             depth = self.append_decimal(values, exponent, runs > 0, out);
             let small = (out.len() - start) * 2 <= values.len();
@@ -287,7 +300,8 @@ impl Work {
     }
 
     fn try_ulps(&mut self, values: &[f64], start: usize, out: &mut Vec<u8>) {
-        let costs = ULP_EXPONENTS.iter().filter_map(|&e| Some((ulp_cost(values, e)?, e)));
+        let judged = values.get(..ULP_ROWS).unwrap_or(values);
+        let costs = ULP_EXPONENTS.iter().filter_map(|&e| Some((ulp_cost(judged, e)?, e)));
         let Some((_, exponent)) = costs.min() else { return };
         let power = power(exponent);
         self.mantissas.clear();
@@ -313,11 +327,17 @@ impl Work {
 
     fn try_dictionary(&mut self, values: &[f64], start: usize, out: &mut Vec<u8>) {
         let distinct = &mut self.second;
-        distinct.clear();
-        distinct.extend(values.iter().map(|&value| to_ordered(value)));
-        distinct.sort_unstable();
-        distinct.dedup();
-        if distinct.len() * 2 > values.len() {
+        // Where the first values are nearly all different, the others are not looked at.
+        let probe = values.get(..PROBE_ROWS).unwrap_or(values);
+        collect_distinct(probe, distinct);
+        if distinct.len() * 4 > probe.len() * 3 {
+            return;
+        }
+        collect_distinct(values, distinct);
+        let width = (distinct.len() - 1).checked_ilog2().map_or(0, |log| log as usize + 1);
+        // Half of their width is about the least that positions take.
+        let least = distinct.len() + values.len() * width / 16;
+        if distinct.len() * 2 > values.len() || (least >= out.len() - start && out.len() > start) {
             return;
         }
         self.mantissas.clear();
@@ -356,24 +376,38 @@ fn ulps(value: f64, mantissa: i64, power: f64) -> i64 {
     value.to_bits().wrapping_sub(value_of(mantissa, power).to_bits()).cast_signed()
 }
 
+/// The different values, in their order.
+fn collect_distinct(values: &[f64], distinct: &mut Vec<i64>) {
+    distinct.clear();
+    distinct.extend(values.iter().map(|&value| to_ordered(value)));
+    distinct.sort_unstable();
+    distinct.dedup();
+}
+
 /// The mantissas of all values at the smallest exponent at which they are exact; a special value
 /// repeats the mantissa before it.
-fn decimals(values: &[f64], mantissas: &mut Vec<i64>) -> Option<u8> {
-    let normal = || values.iter().copied().filter(|&value| !special::is_special(value));
-    let mut exponent = 0;
-    for value in normal() {
-        if mantissa(value, power(exponent)).is_none() {
-            exponent = exponent_of(value, exponent + 1)?;
+fn decimals(values: &[f64], special: bool, mantissas: &mut Vec<i64>) -> Option<u8> {
+    let is_special = |value: f64| special && special::is_special(value);
+    let Some(&first) = values.iter().find(|&&value| !is_special(value)) else {
+        mantissas.clear();
+        mantissas.resize(values.len(), 0);
+        return Some(0);
+    };
+    let mut exponent = exponent_of(first, 0)?;
+    'exponent: loop {
+        let power = power(exponent);
+        let mut last = mantissa(first, power)?;
+        mantissas.clear();
+        for &value in values {
+            if !is_special(value) {
+                let Some(exact) = mantissa(value, power) else {
+                    exponent = exponent_of(value, exponent + 1)?;
+                    continue 'exponent;
+                };
+                last = exact;
+            }
+            mantissas.push(last);
         }
+        return Some(exponent);
     }
-    let power = power(exponent);
-    let mut last = normal().next().map_or(Some(0), |first| mantissa(first, power))?;
-    mantissas.clear();
-    for &value in values {
-        if !special::is_special(value) {
-            last = mantissa(value, power)?;
-        }
-        mantissas.push(last);
-    }
-    Some(exponent)
 }

@@ -42,13 +42,20 @@ const NARROW_BITS_MAX: u32 = 56;
 /// Set in a block's header when exceptions follow.
 const HAS_EXCEPTIONS: u8 = 0x80;
 
-/// The coder that takes the fewest bytes, and how many that is.
-pub(super) fn choose(values: &[u64]) -> (Coder, usize) {
+/// The coder that takes the fewest bytes, and how many that is; some number that is not below
+/// `limit` if it is not.
+pub(super) fn choose(values: &[u64], limit: usize) -> (Coder, usize) {
     let nonzero = values.iter().filter(|&&value| value != 0).count();
     if nonzero == 0 {
         return (Coder::Zero, 0);
     }
-    let pack = values.chunks(BLOCK).map(|block| BlockPlan::of(block).bytes).sum();
+    let mut pack = 0;
+    for block in values.chunks(BLOCK) {
+        pack += BlockPlan::of(block).bytes;
+        if pack >= limit {
+            break;
+        }
+    }
     if nonzero * 4 <= values.len() {
         let sparse = SparsePlan::of(values).bytes;
         if sparse < pack {

@@ -126,14 +126,14 @@ pub(super) fn encode(
             Transform::Predicted,
         );
         next.distance = predictor.distance;
-        next.finish(first);
+        next.finish(first, best.bytes);
         keep_smaller(best, next);
     }
     if best.bytes > 4 {
         let low = values.iter().copied().min().unwrap_or(0);
         next.offset(values.iter().map(|&v| v.wrapping_sub(low).cast_unsigned()), low);
         next.transform = Transform::Offset;
-        next.finish(first);
+        next.finish(first, best.bytes);
         keep_smaller(best, next);
     }
     // Noise around no trend, as durations are.
@@ -143,7 +143,7 @@ pub(super) fn encode(
         && let Some(grid) = clock.grid(values, &mut next.residuals, &mut next.corrections)
     {
         (next.transform, next.grid, next.divisor) = (Transform::Ticks, grid, 1);
-        next.finish(first);
+        next.finish(first, best.bytes);
         keep_smaller(best, next);
     }
     best.write(first, flag, out);
@@ -160,12 +160,12 @@ fn try_deltas(
     let low = deltas.iter().copied().min().unwrap_or(0);
     best.offset(deltas.iter().map(|&d| d.wrapping_sub(low).cast_unsigned()), low);
     best.transform = Transform::DeltaOffset;
-    best.finish(first);
+    best.finish(first, usize::MAX);
     if best.coder == Coder::Zero {
         return;
     }
     next.signed(deltas.iter().copied(), Transform::Delta);
-    next.finish(first);
+    next.finish(first, best.bytes);
     keep_smaller(best, next);
 
     sorted.clear();
@@ -175,14 +175,14 @@ fn try_deltas(
     if median != 0 {
         next.signed(deltas.iter().map(|&d| d.wrapping_sub(median)), Transform::DeltaMedian);
         next.base = median;
-        next.finish(first);
+        next.finish(first, best.bytes);
         keep_smaller(best, next);
     }
     let start = deltas.first().copied().unwrap_or(0);
     let second = deltas.iter().zip(deltas.get(1..).unwrap_or(&[]));
     next.signed(second.map(|(&a, &b)| b.wrapping_sub(a)), Transform::DeltaDelta);
     next.base = start;
-    next.finish(first);
+    next.finish(first, best.bytes);
     keep_smaller(best, next);
 }
 
@@ -223,17 +223,17 @@ impl Trial {
         self.distance = 0;
     }
 
-    /// Finds the coder and the size in all.
-    fn finish(&mut self, first: i64) {
-        let (coder, bytes) = ints::choose(&self.residuals);
-        self.coder = coder;
-        self.bytes = 1
+    /// Finds the coder and the size in all; some size from `limit` on if it is not below.
+    fn finish(&mut self, first: i64, limit: usize) {
+        let fields = 1
             + if self.divisor > 1 { varint_bytes(self.divisor) } else { 0 }
             + if self.has_first() { varint_bytes(zigzag(first)) } else { 0 }
             + if self.has_base() { varint_bytes(zigzag(self.base)) } else { 0 }
             + usize::from(self.transform == Transform::Predicted)
-            + if self.transform == Transform::Ticks { self.grid_bytes() } else { 0 }
-            + bytes;
+            + if self.transform == Transform::Ticks { self.grid_bytes() } else { 0 };
+        let (coder, bytes) = ints::choose(&self.residuals, limit.saturating_sub(fields));
+        self.coder = coder;
+        self.bytes = fields + bytes;
     }
 
     fn grid_bytes(&self) -> usize {

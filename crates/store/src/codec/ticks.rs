@@ -29,6 +29,9 @@ const VALUES_MIN: usize = 96;
 const VALUES_SOUGHT: usize = 240;
 /// How well values must stand on the grid: 1 for all on it, 0 for any.
 const SCORE_MIN: f64 = 0.5;
+/// Gaps after which a period is given up that they are too far off from, on average.
+const FIRST_GAPS: usize = 32;
+const OFF_MAX: f64 = 0.19;
 /// Periods that are tried.
 const CANDIDATES_MAX: usize = 16;
 /// How often a period is sought in vain before no more is.
@@ -189,15 +192,18 @@ impl Finder {
 }
 
 /// How well differences stand on a grid: 1 if all are multiples of the period, about 0 for any
-/// numbers, and how many they were.
-fn score(differences: impl Iterator<Item = i64>, period: f64) -> (f64, usize) {
-    let (mut off, mut count) = (0.0, 0);
+/// numbers; `None` if they are too few to tell, or the first of them stand badly.
+fn score(differences: impl Iterator<Item = f64>, period: f64) -> Option<f64> {
+    let (mut off, mut count, inverse) = (0.0, 0, 1.0 / period);
     for difference in differences {
-        let ticks = difference as f64 / period;
+        let ticks = difference * inverse;
         off += (ticks - nearest(ticks, 1.0) as f64).abs();
         count += 1;
+        if count == FIRST_GAPS && off > FIRST_GAPS as f64 * OFF_MAX {
+            return None;
+        }
     }
-    (1.0 - 4.0 * off / count.max(1) as f64, count)
+    (count >= VALUES_MIN / 2).then(|| 1.0 - 4.0 * off / count as f64)
 }
 
 /// The periods, best first, that the gaps between `sorted` neighbours tell. Parts of the period
@@ -215,8 +221,8 @@ fn search(sorted: &[i64]) -> Vec<f64> {
         // Shorter gaps tell nothing of the period, over longer ones a small error is out of step.
         let (least, most) = (period * 0.6, period * GAP_PERIODS_MAX);
         let telling = gaps.iter().filter(|&&gap| gap > least && gap < most);
-        let (score, count) = score(telling.map(|&gap| gap as i64), period);
-        if count >= VALUES_MIN / 2 && score > SCORE_MIN {
+        let score = score(telling.copied(), period);
+        if let Some(score) = score.filter(|&score| score > SCORE_MIN) {
             match found.last_mut() {
                 // The same period, seen a little wrong.
                 Some(same) if period < same.1 * 1.03 => {

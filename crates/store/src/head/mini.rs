@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use narthex_model::{ABSENT, Timestamp};
 
+use super::columns::Columns;
 use crate::RowSeq;
 use crate::codec::{Damaged, Decoder, NoPeers, column};
 use crate::fs::FileView;
@@ -123,17 +124,19 @@ impl Mini {
         let Scratch { table, blobs, values, decoder } = scratch;
         put_keys(minis.clone().flat_map(Self::keys), first, table);
         blobs.clear();
+        let mut parts = Columns::new(minis.clone());
         for column in 0..columns {
             if column % GROUP == 0 {
                 put_group(table, blobs.len()).ok_or(Damaged("chunk too long"))?;
             }
-            if let Some(blob) = Self::common(minis.clone(), column) {
+            parts.advance();
+            if let Some(blob) = parts.common() {
                 put_blob(blobs, |out| out.extend_from_slice(blob));
                 continue;
             }
             values.clear();
-            for mini in minis.clone() {
-                mini.column(column, decoder, values)?;
+            if parts.read(decoder, values) > 0 {
+                return Err(Damaged("a column"));
             }
             put_column(values, blobs);
         }
@@ -223,22 +226,6 @@ impl Mini {
         decoder.decode(blob, self.rows(), 0, &NoPeers, out)
     }
 
-    /// The blob of a column that is the same in all `minis` and says the same of all their rows.
-    pub(crate) fn common<'a>(
-        mut minis: impl Iterator<Item = &'a Self>,
-        column: usize,
-    ) -> Option<&'a [u8]> {
-        let first = minis.next()?.whole_blob(column).filter(|blob| column::is_constant(blob))?;
-        minis.all(|mini| mini.whole_blob(column) == Some(first)).then_some(first)
-    }
-
-    /// The blob of a column, unless it cannot be trusted or is not there.
-    fn whole_blob(&self, column: usize) -> Option<&[u8]> {
-        let is_here = column < self.columns();
-        let whole = is_here && (self.is_on_heap() || self.is_group_whole(column / GROUP));
-        self.blob(column).filter(|_| whole)
-    }
-
     fn blob(&self, column: usize) -> Option<&[u8]> {
         let mut rest = self.group(column / GROUP)?.0;
         for _ in 0..column % GROUP {
@@ -264,6 +251,12 @@ impl Mini {
             false => 0,
         };
         Some((bytes.get(..bytes.len().checked_sub(behind)?)?, sum))
+    }
+
+    /// The bytes of a group of columns, unless they cannot be trusted.
+    pub(super) fn checked_group(&self, group: usize) -> Option<&[u8]> {
+        let (bytes, sum) = self.whole_group(group)?;
+        (self.is_on_heap() || crc32c::crc32c(bytes) == sum).then_some(bytes)
     }
 
     /// Whether the checksum of a group is right.
@@ -368,7 +361,7 @@ fn put_blob(bytes: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> usize {
 }
 
 /// The first blob of `bytes`, and what follows it.
-fn split_blob(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_blob(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&low, rest) = bytes.split_first()?;
     if low < 0x80 {
         return rest.split_at_checked(usize::from(low));

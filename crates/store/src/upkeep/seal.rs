@@ -7,8 +7,9 @@ use narthex_model::{ABSENT, Hashing, TimeRange, Timestamp, is_absent};
 
 use super::{Chores, Upkeep, add};
 use crate::block::{self, Block, ChunkHead, Finish};
-use crate::codec::{Decoder, NoPeers};
+use crate::codec::Decoder;
 use crate::head::Layout;
+use crate::head::columns::Columns;
 use crate::head::layout::SealPart;
 use crate::head::mini::{Mini, Scratch};
 use crate::tombstones::Tombstones;
@@ -167,32 +168,37 @@ impl Sealer<'_> {
         let head = ChunkHead { layout, source, columns, times: &times, seqs: &seqs };
         self.writer.begin_chunk(&head)?;
         let mut values = Vec::with_capacity(times.len());
-        for (column, &series) in columns.iter().enumerate() {
+        let mut parts = Columns::new(minis.iter().map(|mini| &**mini));
+        for &series in columns {
             values.clear();
-            if let Some(blob) = Mini::common(minis.iter().map(|mini| &**mini), column) {
-                let rows = times.len();
-                self.decoder.decode(blob, rows, 0, &NoPeers, &mut values).unwrap_or_default();
-            }
-            let read = if values.is_empty() { minis } else { &[] };
-            for mini in read {
-                if let Err(damaged) = mini.column(column, &mut self.decoder, &mut values) {
-                    // The other columns must not suffer; at the next start the log has it.
-                    tracing::warn!(error = damaged.0, %series, "rows of a series are lost");
-                    values.resize(values.len() + mini.rows(), ABSENT);
+            parts.advance();
+            if let Some(value) = parts.constant(&mut self.decoder) {
+                if !is_absent(value) && !self.deleted.names(series) && self.name(series) {
+                    self.writer.constant_column(value)?;
+                    continue;
                 }
+                values.resize(times.len(), value);
+            } else if parts.read(&mut self.decoder, &mut values) > 0 {
+                // The other columns must not suffer; at the next start the log has it.
+                tracing::warn!(%series, "rows of a series are lost");
             }
             self.deleted.blank(series, &times, &mut values);
-            if values.iter().any(|&value| !is_absent(value)) && !self.named.contains(&series) {
-                if let Some(labels) = self.store.labels(series) {
-                    self.writer.add_series(series, &labels);
-                    self.named.insert(series);
-                } else {
-                    // The power took both copies of its labels: nobody can ask for it.
-                    values.fill(ABSENT);
-                }
+            if values.iter().any(|&value| !is_absent(value)) && !self.name(series) {
+                // The power took both copies of its labels: nobody can ask for it.
+                values.fill(ABSENT);
             }
             self.writer.column(&values)?;
         }
         Ok(())
+    }
+
+    /// Tells the block the labels of a series; `false`: they are not known.
+    fn name(&mut self, series: SeriesRef) -> bool {
+        if self.named.contains(&series) {
+            return true;
+        }
+        let Some(labels) = self.store.labels(series) else { return false };
+        self.writer.add_series(series, &labels);
+        self.named.insert(series)
     }
 }

@@ -67,9 +67,14 @@ impl Head {
     }
 }
 
-pub(super) fn encode_series(series: SeriesRef, labels: &Labels, out: &mut Vec<u8>) {
+/// The labels come as pairs of name and value, by name.
+pub(super) fn encode_series<'a>(
+    series: SeriesRef,
+    labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    out: &mut Vec<u8>,
+) {
     varint::push(out, u64::from(series.get()));
-    varint::push(out, labels.len() as u64);
+    varint::push(out, labels.clone().count() as u64);
     for (name, value) in labels {
         for text in [name, value] {
             varint::push(out, text.len() as u64);
@@ -80,20 +85,22 @@ pub(super) fn encode_series(series: SeriesRef, labels: &Labels, out: &mut Vec<u8
 
 pub(super) fn decode_series(mut fields: Fields<'_>) -> Option<(SeriesRef, Labels)> {
     let series = SeriesRef::new(fields.varint_u32()?)?;
-    let pairs = Pairs { left: fields.varint()?, fields };
-    let mut rest = pairs.clone();
+    let mut rest = Pairs { left: fields.varint()?, fields };
+    // Looked at once: to check texts is most of the work.
+    let mut pairs = Vec::with_capacity(16);
     let mut is_sorted = true;
     let mut before = None;
     while rest.left > 0 {
         let (name, value) = rest.next()?;
         is_sorted &= before < Some(name) && !value.is_empty();
         before = Some(name);
+        pairs.push((name, value));
     }
     if !rest.fields.is_empty() {
         return None;
     }
     if is_sorted {
-        return Some((series, Labels::from_sorted(pairs)));
+        return Some((series, Labels::from_sorted(pairs.iter().copied())));
     }
     let mut labels = LabelsBuilder::default();
     for (name, value) in pairs {

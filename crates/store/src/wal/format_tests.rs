@@ -59,7 +59,7 @@ fn example_log() -> SimFs {
     wal.roll(ids, &mut |_, _: &mut Definitions| false).unwrap();
     for (number, name) in [(5, "up"), (6, "temp")] {
         let labels = Labels::from_pairs([("__name__", name), ("job", "node")]);
-        wal.define().series(series(number), &labels);
+        wal.define().series(series(number), labels.iter());
     }
     wal.define().layout(LayoutRef(3), SourceRef(2));
     wal.define().columns(LayoutRef(3), 0, &[series(5), series(6)]);

@@ -124,7 +124,12 @@ pub(super) fn seal(out: &mut [u8], start: usize, kind: Kind, flags: u8, ordinal:
 /// The checksum of a record: over its place, its header and its payload.
 pub(super) fn sum(header: &[u8; 12], payload: &[u8], place: Place) -> u32 {
     let mut prefix = [0; 28];
-    let parts = place.segment.to_le_bytes().into_iter().chain(place.offset.to_le_bytes());
-    prefix.iter_mut().zip(parts.chain(*header)).for_each(|(to, from)| *to = from);
+    if let Some((segment, rest)) = prefix.split_first_chunk_mut()
+        && let Some((offset, rest)) = rest.split_first_chunk_mut()
+    {
+        *segment = place.segment.to_le_bytes();
+        *offset = place.offset.to_le_bytes();
+        rest.copy_from_slice(header);
+    }
     crc32c::crc32c_append(crc32c::crc32c(&prefix), payload)
 }

@@ -8,6 +8,9 @@ use crate::fs::FsFile;
 /// What a disk loses at once, in bytes: a record and its copy stand further apart.
 const SECTOR_BYTES: u64 = 512;
 
+/// Room that is kept for the next write, in bytes. Only definitions take more.
+const ROOM_KEPT_BYTES: usize = 256 << 10;
+
 /// Frames records one behind the other.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -89,6 +92,7 @@ impl Outbox {
             file.write(&self.bytes)?;
             self.offset = self.end();
             self.bytes.clear();
+            self.bytes.shrink_to(ROOM_KEPT_BYTES);
         }
         Ok(())
     }

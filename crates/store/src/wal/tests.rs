@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use narthex_model::{ABSENT, STALE};
+use narthex_model::{ABSENT, Labels, STALE};
 
 use super::*;
 use crate::fs::SimFs;
@@ -111,7 +111,7 @@ impl Bench {
         let first = layout * 10_000 + start + 1;
         let new: Vec<u32> = (first..first + count).collect();
         for &number in &new {
-            self.wal.define().series(series(number), &labels(number));
+            self.wal.define().series(series(number), labels(number).iter());
             self.told.series.insert(number, labels(number));
         }
         let refs: Vec<SeriesRef> = new.iter().map(|&number| series(number)).collect();
@@ -126,7 +126,7 @@ impl Bench {
         self.wal
             .roll(ids, &mut |step, definitions| {
                 for (&number, labels) in series_of {
-                    definitions.series(series(number), labels);
+                    definitions.series(series(number), labels.iter());
                 }
                 for (&layout, (source, columns)) in layouts {
                     definitions.layout(LayoutRef(layout), SourceRef(*source));
@@ -361,7 +361,7 @@ fn every_failing_call_is_survived() {
                 let told = &bench.told;
                 let defined = bench.wal.roll(NextIds::default(), &mut |step, definitions| {
                     for (&number, labels) in &told.series {
-                        definitions.series(series(number), labels);
+                        definitions.series(series(number), labels.iter());
                     }
                     for (&layout, (source, columns)) in &told.layouts {
                         definitions.layout(LayoutRef(layout), SourceRef(*source));
@@ -400,7 +400,7 @@ fn run_until_stopped(fs: &SimFs) -> Option<(Vec<ToldRow>, usize)> {
             let refs: Vec<SeriesRef> = (1..=5).map(series).collect();
             let begun = bench.wal.roll(NextIds::default(), &mut |step, definitions| {
                 for &it in &refs {
-                    definitions.series(it, &labels(it.get()));
+                    definitions.series(it, labels(it.get()).iter());
                 }
                 definitions.layout(LayoutRef(0), SourceRef(100));
                 definitions.columns(LayoutRef(0), 0, &refs);
