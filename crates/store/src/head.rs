@@ -201,6 +201,23 @@ impl Head {
         totals
     }
 
+    /// Drops layouts, whose rows are elsewhere, and the series that stand in no other; returns how
+    /// many series went.
+    pub(crate) fn let_go(&self, layouts: &[Arc<Layout>]) -> u64 {
+        let mut removed = 0;
+        for layout in layouts {
+            let columns = layout.columns();
+            let mut index = self.index.write();
+            for &series in &*columns {
+                index.remove_places(series, layout.name);
+            }
+            removed += index.remove_placeless(&columns);
+            drop(index);
+            self.layouts.write().remove(layout.name.0);
+        }
+        removed
+    }
+
     /// Drops the rows of windows that ended by `until`, dropped layouts of which no row is left
     /// here and none from `wanted_from` on in the log, and series that stand nowhere any more;
     /// returns how many series went.

@@ -26,6 +26,9 @@ pub(crate) const MERGE_WINDOWS: i64 = 12;
 /// A chunk file is worth its while from so many bytes of memory on that it frees.
 pub(crate) const CHUNK_FILE_BYTES_MIN: usize = 1 << 20;
 
+/// Fewer columns of ended layouts are not worth a block of their own.
+pub(crate) const SPILL_COLUMNS_MIN: usize = 1024;
+
 /// Limits and intervals of a store.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -50,6 +53,9 @@ pub struct Options {
     pub merge_windows: i64,
     /// How much memory the rows of open windows must free before they go to a file, in bytes.
     pub chunk_file_bytes_min: usize,
+    /// How many columns of layouts that ended may stay in memory, beside twice those of the live
+    /// ones, before they go to a block. Only tests change it.
+    pub spill_columns_min: usize,
     /// What is kept.
     pub retention: Retention,
 }
@@ -65,6 +71,7 @@ impl Default for Options {
             wal_bytes_max: WAL_BYTES_MAX,
             merge_windows: MERGE_WINDOWS,
             chunk_file_bytes_min: CHUNK_FILE_BYTES_MIN,
+            spill_columns_min: SPILL_COLUMNS_MIN,
             retention: Retention::default(),
         }
     }

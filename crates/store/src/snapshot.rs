@@ -60,7 +60,7 @@ impl Snapshot {
                 gathered.add_head(number, labels, parts);
             }
         });
-        for (position, block) in self.view.blocks.iter().enumerate() {
+        for (position, block) in self.view.shown().enumerate() {
             for found in block.select(matchers, range, &mut warnings) {
                 gathered.add_block(position, block, found, &mut warnings);
             }
@@ -87,8 +87,7 @@ impl Snapshot {
             let in_blocks = |block: &Arc<Block>| {
                 !block.select(&matchers, block.meta().times, &mut Vec::new()).is_empty()
             };
-            !self.head.index.read().select(&matchers).is_empty()
-                || self.view.blocks.iter().any(in_blocks)
+            !self.head.index.read().select(&matchers).is_empty() || self.view.shown().any(in_blocks)
         })
     }
 
@@ -129,7 +128,7 @@ impl Snapshot {
                 }
             }
         });
-        for block in &self.view.blocks {
+        for block in self.view.shown() {
             block.label_names(matchers, range, &mut names, &mut Vec::new());
         }
         names.remove(PART);
@@ -156,7 +155,7 @@ impl Snapshot {
                 values.insert(value.to_owned());
             }
         });
-        for block in &self.view.blocks {
+        for block in self.view.shown() {
             block.label_values(name, matchers, range, &mut values, &mut Vec::new());
         }
         Ok(values.into_iter().collect())
@@ -171,7 +170,7 @@ impl Snapshot {
     ) -> BTreeSet<SeriesRef> {
         let mut refs = BTreeSet::new();
         self.select_head(matchers, range, |_, number, _| refs.extend(SeriesRef::new(number)));
-        for block in &self.view.blocks {
+        for block in self.view.shown() {
             let found = block.select(matchers, range, &mut Vec::new());
             refs.extend(found.into_iter().map(|found| found.series));
         }

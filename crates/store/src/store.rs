@@ -62,7 +62,7 @@ impl Store {
     pub fn times(&self) -> Option<TimeRange> {
         let view = Arc::clone(&self.view.read());
         let in_head = self.head.totals(view.sealed_until).range;
-        let in_blocks = view.blocks.iter().map(|block| block.meta().times);
+        let in_blocks = view.shown().map(|block| block.meta().times);
         let parts = in_blocks.filter(|times| times.start <= times.end).chain(in_head);
         parts.reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)))
     }

@@ -8,7 +8,7 @@ use narthex_model::Timestamp;
 
 use crate::block::Block;
 use crate::view::{self, View};
-use crate::{Error, RowSeq, Store};
+use crate::{Error, Store};
 
 pub(crate) mod copy;
 mod delete;
@@ -19,10 +19,12 @@ mod pack;
 mod retention;
 mod scrub;
 mod seal;
+pub(crate) mod spill;
 
 pub(crate) use pack::ChunkFiles;
 use scrub::Scrub;
 pub(crate) use scrub::ScrubCounters;
+use spill::Spills;
 
 /// What one round of upkeep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +61,7 @@ pub(crate) struct Chores {
     merging: Option<merge::Merging>,
     late: late::LateChores,
     scrub: Scrub,
+    spills: Spills,
 }
 
 /// What upkeep did since the store was opened.
@@ -96,6 +99,7 @@ impl Store {
         }
         self.forget_late(&mut chores);
         self.forget_sealed(&mut chores, &mut done);
+        self.spill_if_due(&mut chores);
         self.pack_head(&mut chores);
         self.remove_doomed(&mut chores);
         self.scrub(&mut chores);
@@ -122,10 +126,15 @@ impl Store {
         chores.late.retire(&view);
         let mut next = View {
             late: view.late,
+            spilled: view.spilled.clone(),
             tombstones: Arc::clone(&view.tombstones),
             ..View::new(blocks, view.sealed_until)
         };
         change(&mut next);
+        // What they have stands in the block of their window now.
+        let sealed = |block: &mut Arc<Block>| block.meta().window.end < next.sealed_until;
+        let gone = next.spilled.extract_if(.., sealed);
+        chores.doomed.extend(gone.map(|block| block.name().to_owned()));
         *view = Arc::new(next);
     }
 
@@ -137,13 +146,7 @@ impl Store {
         let until = oldest.unwrap_or(current).min(current);
         if chores.forgotten_until.is_none_or(|before| before < until) {
             chores.forgotten_until = Some(until);
-            // Who follows the rows asks for the columns of layouts long after they were dropped.
-            let cursor = self.cursors.bounds().map_or(RowSeq(u64::MAX), |(first, _)| first.next());
-            let late = self.head.late_layouts();
-            let late = late.iter().filter_map(|layout| layout.stats(until).first_seq).min();
-            let wanted_from = cursor.max(self.wal.first_seq());
-            let wanted_from = late.map_or(wanted_from, |late| wanted_from.min(late));
-            done.series_removed = self.head.forget(until, wanted_from);
+            done.series_removed = self.head.forget(until, self.wanted_from(until));
             chores.doomed.extend(chores.chunk_files.passed(until));
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct View {
     pub(crate) sealed_until: Timestamp,
     /// ...but for late rows, of which blocks have these.
     pub(crate) late: LateMark,
+    /// Blocks that have rows of ended layouts, from `sealed_until` on: see `upkeep::spill`.
+    pub(crate) spilled: Vec<Arc<Block>>,
     /// What is deleted of all that.
     pub(crate) tombstones: Arc<Tombstones>,
 }
@@ -41,7 +43,21 @@ impl View {
         blocks.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.name().cmp(b.name())));
         let end = last_end(&blocks).map_or(Timestamp::MIN, |end| end.plus_millis(1));
         let (late, tombstones) = (LateMark::default(), Arc::default());
-        Self { blocks, sealed_until: sealed_until.max(end), late, tombstones }
+        let sealed_until = sealed_until.max(end);
+        Self { blocks, sealed_until, late, spilled: Vec::new(), tombstones }
+    }
+
+    /// All that readers look into.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.blocks.iter().chain(&self.spilled)
+    }
+
+    /// The one at a position of [`View::shown`].
+    pub(crate) fn shown_at(&self, position: usize) -> Option<&Arc<Block>> {
+        match position.checked_sub(self.blocks.len()) {
+            None => self.blocks.get(position),
+            Some(behind) => self.spilled.get(behind),
+        }
     }
 
     /// Bytes of all blocks.

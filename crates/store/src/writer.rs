@@ -21,9 +21,10 @@ pub(crate) use late::LateLayouts;
 
 /// The one appender of a store.
 ///
-/// A [`SeriesRef`] that [`Writer::resolve`] gave stays good while the series stands in a layout
-/// that was not dropped, and for at least one window of time after; then
-/// [`Writer::add_columns`] answers [`Error::UnknownSeries`] and the labels must be resolved again.
+/// A [`SeriesRef`] that [`Writer::resolve`] gave stays good until it stands in a layout, for at
+/// least one window of time, and while it stands in one that was not dropped. Later
+/// [`Writer::keep`] tells; [`Writer::add_columns`] answers [`Error::UnknownSeries`] when the labels
+/// must be resolved again.
 #[derive(Debug)]
 pub struct Writer {
     pub(crate) store: Arc<Store>,
@@ -75,6 +76,12 @@ impl Writer {
         self.ids.series = self.ids.series.wrapping_add(1);
         count(&head.counters.series_created, 1);
         Ok(series)
+    }
+
+    /// Whether a series that was resolved before can be laid out again. Then it stays good as if it
+    /// had just been resolved.
+    pub fn keep(&mut self, series: SeriesRef) -> bool {
+        self.store.head.index.write().keep(series)
     }
 
     /// Sets numbers aside for blocks that are written past the log, and makes that durable: the
@@ -146,6 +153,7 @@ impl Writer {
     pub fn drop_layout(&mut self, layout: LayoutRef) {
         if let Some(pen) = self.layouts.remove(layout.0) {
             pen.layout.drop_rows(&mut self.scratch);
+            pen.layout.end();
             self.wal.drop_layout(layout);
             self.dropped.push(pen);
             self.forget_dropped();

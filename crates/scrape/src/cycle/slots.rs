@@ -25,8 +25,14 @@ impl Cycle {
         for position in 0..self.stencil.appeared().len() {
             let Some(&slot) = self.stencil.appeared().get(position) else { break };
             let before = self.known_at(slot);
+            let is_gone = match before {
+                Known::Unseen => true,
+                // It may be long ago that it stood in a layout.
+                Known::Series(series) => !writer.keep(series),
+                Known::Dropped | Known::DroppedExtra => false,
+            };
             let known = match before {
-                Known::Unseen => match self.resolve_slot(writer, slot) {
+                _ if is_gone => match self.resolve_slot(writer, slot) {
                     Ok(known) => known,
                     Err(error) => {
                         self.add_columns(writer, &fresh)?;

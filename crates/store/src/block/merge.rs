@@ -47,6 +47,11 @@ impl Merger {
     pub(crate) fn new(writer: Writer) -> Self {
         let window = TimeRange::new(Timestamp::MAX, Timestamp::MIN);
         let finish = Finish { window, first_seq: RowSeq(u64::MAX), last_seq: RowSeq(0) };
+        Self::behind(writer, finish)
+    }
+
+    /// For what comes behind the chunks that `writer` has already, of which `finish` tells.
+    pub(crate) fn behind(writer: Writer, finish: Finish) -> Self {
         Self { writer, finish, next: (0, 0) }
     }
 

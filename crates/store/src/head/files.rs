@@ -12,6 +12,7 @@ use narthex_model::{Hashing, Timestamp};
 use super::layout::Due;
 use super::mini::{Body, GROUP, GROUP_BYTES, Mini, RowKey, Scratch};
 use crate::fs::{FileView, Fs, FsFile};
+use crate::upkeep::spill;
 use crate::{Error, LayoutRef, RowSeq};
 
 /// The folder of the chunk files.
@@ -193,6 +194,12 @@ pub(crate) fn load(fs: &dyn Fs) -> Result<Found, Error> {
     fs.create_dir(DIR).map_err(|e| Error::io("make", DIR, e))?;
     let names = fs.list(DIR).map_err(|e| Error::io("list", DIR, e))?;
     let mut found = Found { next_number: 1, ..Found::default() };
+    for name in names.iter().filter(|name| spill::is_spilled(name)) {
+        // The log has what they have.
+        if let Err(error) = fs.remove(&format!("{DIR}/{name}")) {
+            tracing::warn!(file = name, %error, "cannot remove");
+        }
+    }
     for number in names.iter().filter_map(|name| number(name)) {
         found.next_number = found.next_number.max(number.saturating_add(1));
         let path = path(number);

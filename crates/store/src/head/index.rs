@@ -12,7 +12,7 @@ use crate::{Column, Error, LayoutRef, SeriesRef};
 
 /// A series with nothing standing in a layout stays for this many seals, so that a writer may
 /// resolve first and lay out later.
-const IDLE_SEALS_KEPT: u32 = 2;
+const IDLE_SEALS_KEPT: u16 = 2;
 
 /// Where a series has its samples: a column of a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,10 @@ struct Entry {
     /// Where the values of its labels begin in [`Index::values`].
     values: u32,
     places: Places,
-    /// The seal after which it was last resolved or laid out.
-    touched: u32,
+    /// The seal after which it was last resolved or laid out; seals are counted round and round.
+    touched: u16,
+    /// It was resolved, and not laid out since.
+    wanted: bool,
     /// The segment of the log, counted by [`Index::begin_segment`], that has its labels.
     defined: u32,
 }
@@ -70,7 +72,7 @@ pub(crate) struct Index {
     collided: HashMap<u32, Vec<u32>, BuildHasherDefault<Spread>>,
     /// Series that had no place when last looked at.
     idle: Vec<u32>,
-    seals: u32,
+    seals: u16,
     /// Counts segments of the log; 0: none yet.
     segments: u32,
 }
@@ -94,10 +96,19 @@ impl Index {
             let others = self.collided.get(&hash)?;
             others.iter().copied().find(|&n| self.has_labels(n, labels))?
         };
-        if let Some(entry) = self.entries.get_mut(number) {
-            entry.touched = self.seals;
-        }
-        SeriesRef::new(number)
+        let series = SeriesRef::new(number)?;
+        self.keep(series);
+        Some(series)
+    }
+
+    /// Marks a series as wanted, if it is here.
+    pub(crate) fn keep(&mut self, series: SeriesRef) -> bool {
+        let touched = self.seals;
+        let entry = self.entries.get_mut(series.get());
+        entry.is_some_and(|entry| {
+            (entry.touched, entry.wanted) = (touched, true);
+            true
+        })
     }
 
     /// Enters a series. Its number is greater than all before, except when the log is replayed.
@@ -118,7 +129,8 @@ impl Index {
         }
         insert_rising(&mut self.all, number);
         let (shape, touched) = (self.shapes.acquire(&names), self.seals);
-        let entry = Entry { shape, values, places: Places::None, touched, defined: 0 };
+        let (places, wanted) = (Places::None, true);
+        let entry = Entry { shape, values, places, touched, wanted, defined: 0 };
         self.entries.insert(number, entry);
         if let Some(&first) = self.by_hash.get(&hash) {
             debug_assert_ne!(first, number);
@@ -132,7 +144,7 @@ impl Index {
     /// Notes that `series` stands in `place`.
     pub(crate) fn add_place(&mut self, series: SeriesRef, place: Place) -> Result<(), Error> {
         let entry = self.entries.get_mut(series.get()).ok_or(Error::UnknownSeries(series))?;
-        entry.touched = self.seals;
+        (entry.touched, entry.wanted) = (self.seals, false);
         match entry.places {
             Places::None => entry.places = Places::One(place),
             Places::One(old) if old == place => {}
@@ -249,13 +261,13 @@ impl Index {
 
     /// Counts a seal and removes the series that have been idle for long; returns how many.
     pub(crate) fn remove_idle(&mut self) -> u64 {
-        self.seals += 1;
+        self.seals = self.seals.wrapping_add(1);
         let mut dead = Vec::new();
         let mut still_idle = Vec::new();
         for number in std::mem::take(&mut self.idle) {
             match self.entries.get(number) {
                 Some(entry) if matches!(entry.places, Places::None) => {
-                    if self.seals.saturating_sub(entry.touched) > IDLE_SEALS_KEPT {
+                    if self.seals.wrapping_sub(entry.touched) > IDLE_SEALS_KEPT {
                         dead.push(number);
                     } else {
                         still_idle.push(number);
@@ -270,6 +282,22 @@ impl Index {
         dead.sort_unstable();
         dead.dedup();
         self.remove(&dead);
+        dead.len() as u64
+    }
+
+    /// Removes those of `series` that stand in no layout and that nobody wants to lay out;
+    /// returns how many.
+    pub(crate) fn remove_placeless(&mut self, series: &[SeriesRef]) -> u64 {
+        let is_dead = |number: &u32| {
+            let entry = self.entries.get(*number);
+            entry.is_some_and(|it| matches!(it.places, Places::None) && !it.wanted)
+        };
+        let mut dead: Vec<u32> = series.iter().map(|it| it.get()).filter(is_dead).collect();
+        dead.sort_unstable();
+        dead.dedup();
+        self.remove(&dead);
+        let entries = &self.entries;
+        self.idle.retain(|&number| entries.get(number).is_some());
         dead.len() as u64
     }
 

@@ -45,9 +45,22 @@ struct State {
     open: Open,
     /// The last row there ever was.
     last_seq: RowSeq,
-    dropped: bool,
+    life: Life,
     /// Its rows must not go to files.
     in_memory: bool,
+}
+
+/// How far a layout's life has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    #[default]
+    Live,
+    /// No row will come any more.
+    Dropped,
+    /// The same, and that was its writer's will: it has not just gone itself.
+    Ended,
+    /// Blocks have its rows, sealed or not.
+    Spilled,
 }
 
 /// The rows of one window of time, but for the open ones.
@@ -121,9 +134,36 @@ impl Layout {
     /// Says that no row will come any more.
     pub(crate) fn drop_rows(&self, scratch: &mut Scratch) {
         let mut state = self.state.lock();
-        state.dropped = true;
+        state.life = state.life.max(Life::Dropped);
         state.flush(scratch);
         state.open = Open::default();
+    }
+
+    /// Says that its writer has dropped it, and has not just gone itself.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        state.life = state.life.max(Life::Ended);
+    }
+
+    /// The last row there ever was, if the layout has ended.
+    pub(crate) fn ended_with(&self) -> Option<RowSeq> {
+        let state = self.state.lock();
+        (state.life == Life::Ended).then_some(state.last_seq)
+    }
+
+    /// Says that blocks have its rows.
+    pub(crate) fn set_spilled(&self) {
+        self.state.lock().life = Life::Spilled;
+    }
+
+    /// Whether blocks have its rows.
+    pub(crate) fn is_spilled(&self) -> bool {
+        self.state.lock().life == Life::Spilled
+    }
+
+    /// Number of columns.
+    pub(crate) fn width(&self) -> usize {
+        self.state.lock().width()
     }
 
     /// Appends a row that is later than all before; `values` may be fewer than the columns.
@@ -311,7 +351,7 @@ impl Layout {
                 follows = last.unwrap_or(follows);
                 continue;
             }
-            let is_over = state.dropped || index + 1 < state.windows.len();
+            let is_over = state.life > Life::Live || index + 1 < state.windows.len();
             let on_heap = window.minis.partition_point(|mini| !mini.is_on_heap());
             let (in_files, mut rest) = window.minis.split_at(on_heap);
             follows = in_files.last().map_or(follows, |mini| mini.last_key());
@@ -386,7 +426,7 @@ impl Layout {
         let state = self.state.lock();
         let mut found = LayoutStats {
             last_seq: state.last_seq,
-            dropped: state.dropped,
+            dropped: state.life > Life::Live,
             ..LayoutStats::default()
         };
         found.bytes += (state.open.values.len() * size_of::<f64>()) as u64;

@@ -204,6 +204,7 @@ impl Replay for Recovery<'_> {
     fn drop_layout(&mut self, layout: LayoutRef) {
         if let Some(layout) = self.head.layout(layout) {
             layout.drop_rows(&mut self.scratch);
+            layout.end();
         }
     }
 

@@ -135,7 +135,7 @@ impl Series {
         out.clear();
         BUFFERS.with_borrow_mut(|buffers| {
             for part in &self.blocks {
-                let Some(block) = self.view.blocks.get(part.position) else { continue };
+                let Some(block) = self.view.shown_at(part.position) else { continue };
                 let from = out.times.len();
                 block.read_with(part.index, range, &mut buffers.block, out);
                 // Late rows have blocks of their own, and a block may have two series with the same

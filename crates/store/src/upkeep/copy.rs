@@ -71,6 +71,8 @@ impl Store {
             });
         }
         // Of the newest window only what has passed: the copy goes on from there.
+        let spilled = |start| view.spilled_in(start, window_ms);
+        starts.extend(view.spilled.iter().map(|block| block.meta().window.end.0 - (window_ms - 1)));
         let window = |start: i64| {
             let end = start.saturating_add(window_ms - 1).min(newest.0);
             TimeRange::new(Timestamp(start), Timestamp(end))
@@ -79,7 +81,9 @@ impl Store {
             let path = format!("{tmp}/{}", view::block_path(chores.take_number()));
             let mut window = window(start);
             window.start = window.start.max(view.sealed_until);
-            self.write_block(start, window, &format!("{path}{}", view::TMP_END), &path)?;
+            let tmp = format!("{path}{}", view::TMP_END);
+            let parts = (&*self.head.all_layouts(), &*spilled(start));
+            self.write_block(start, window, (&tmp, &path), parts)?;
         }
         let layouts = self.head.late_layouts();
         for &start in &late_starts {

@@ -20,6 +20,7 @@ impl Store {
         }
         if let Some(limit) = retention.bytes {
             let mut bytes = self.wal.bytes() + chores.chunk_files.bytes(&*self.fs);
+            bytes += view.spilled.iter().map(|block| block.meta().bytes).sum::<u64>();
             bytes += view.blocks.iter().skip(by_age).map(|block| block.meta().bytes).sum::<u64>();
             for block in view.blocks.iter().skip(by_age) {
                 if bytes <= limit {
@@ -64,8 +65,11 @@ impl Store {
         // ORDER: the last visible row first: it and those before it are in the head for sure, and
         // whatever comes meanwhile is behind it.
         let after_all = self.head.last_seq().next();
-        let sealed_until = self.view.read().sealed_until;
-        let needed = self.head.totals(sealed_until).first_seq.unwrap_or(after_all).min(after_all);
+        let view = Arc::clone(&self.view.read());
+        let in_head = self.head.totals(view.sealed_until).first_seq;
+        // Spilled blocks only cache what the log has.
+        let spilled = view.spilled.iter().map(|block| block.meta().first_seq);
+        let needed = spilled.chain(in_head).min().unwrap_or(after_all).min(after_all);
         let cursor = self.cursors.bounds().map(|(first, _)| first);
         let half = self.retention.lock().bytes.map_or(u64::MAX, |bytes| bytes / 2);
         self.wal.truncate_before(needed, cursor, half.min(self.options.wal_bytes_max))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use narthex_model::{ABSENT, Hashing, TimeRange, Timestamp, is_absent};
 
 use super::{Chores, Upkeep, add};
-use crate::block::{self, Block, ChunkHead, Finish};
+use crate::block::{self, Block, ChunkHead, Finish, Merger};
 use crate::codec::Decoder;
 use crate::head::Layout;
 use crate::head::columns::Columns;
@@ -49,7 +49,11 @@ impl Store {
     fn window_due(&self) -> Option<i64> {
         let sealed_until = self.view.read().sealed_until;
         let layouts = self.head.all_layouts();
-        let start = layouts.iter().filter_map(|l| l.oldest_window(sealed_until)).min()?;
+        let in_layouts = layouts.iter().filter_map(|l| l.oldest_window(sealed_until));
+        let window_ms = self.head.window_ms;
+        let spilled = self.view.read().spilled.clone();
+        let starts = spilled.iter().map(|block| block.meta().window.end.0 - (window_ms - 1));
+        let start = in_layouts.chain(starts).min()?;
         let due = start.saturating_add(self.head.window_ms).saturating_add(self.head.window_ms / 2);
         // Rows may lie ahead of the clock: they alone do not end the present window.
         let now = self.clock.now().plus_millis(self.options.ahead_ms_max);
@@ -69,7 +73,10 @@ impl Store {
         let number = chores.take_number();
         let path = view::block_path(number);
         let tmp = format!("{path}-{}{TMP_END}", self.clock.now());
-        let written = self.write_block(start, window, &tmp, &path);
+        let spilled = self.view.read().spilled_in(start, self.head.window_ms);
+        let files = (tmp.as_str(), path.as_str());
+        let parts = (&*self.head.all_layouts(), &*spilled);
+        let written = self.write_block(start, window, files, parts);
         let opened = written.and_then(|()| self.open_block(&path));
         let block = match opened {
             Ok(block) => block,
@@ -90,12 +97,14 @@ impl Store {
         Block::open(path, bytes)
     }
 
+    /// Writes what `layouts` have in the window that begins at `start`, but for those that were
+    /// spilled, and all that the blocks have, as one block.
     pub(super) fn write_block(
         &self,
         start: i64,
         window: TimeRange,
-        tmp: &str,
-        path: &str,
+        (tmp, path): (&str, &str),
+        (layouts, blocks): (&[Arc<Layout>], &[Arc<Block>]),
     ) -> Result<(), Error> {
         let mut sealer = Sealer {
             store: self,
@@ -106,13 +115,17 @@ impl Store {
             deleted: Arc::clone(&self.view.read().tombstones),
         };
         let mut scratch = Scratch::default();
-        for layout in self.head.all_layouts() {
+        for layout in layouts.iter().filter(|layout| !layout.is_spilled()) {
             if let Some(part) = layout.seal_part(start, &mut scratch) {
-                sealer.add_layout(&layout, &part)?;
+                sealer.add_layout(layout, &part)?;
             }
         }
-        let (first_seq, last_seq) = sealer.seqs.unwrap_or_default();
-        sealer.writer.finish(&Finish { window, first_seq, last_seq }, path)?;
+        let (first_seq, last_seq) = sealer.seqs.unwrap_or((RowSeq(u64::MAX), RowSeq(0)));
+        let finish = Finish { window, first_seq, last_seq };
+        let mut merger = Merger::behind(sealer.writer, finish);
+        let parts: Vec<&Block> = blocks.iter().map(|block| &**block).collect();
+        while !merger.advance(&parts, &sealer.deleted, u64::MAX)? {}
+        merger.finish(path)?;
         Ok(())
     }
 }
