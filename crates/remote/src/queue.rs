@@ -178,7 +178,9 @@ impl Queue {
         self.begin(start).await;
         loop {
             let turn = self.turn(&mut stop).await;
-            self.send_exemplars().await;
+            if turn != Turn::Stop {
+                self.send_exemplars().await;
+            }
             self.account();
             self.save(false).await;
             let draining = *stop.borrow();
