@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_model::{Matcher, Timestamp};
-use narthex_promql::plan::{Expr, Length};
 use narthex_promql::{Error, ErrorKind, Options, Output, Plan, Stats};
 
 use crate::app::App;
@@ -14,7 +13,6 @@ use crate::query_pool::Ticket;
 use crate::web::error::{ApiError, Kind};
 use crate::web::result::put_stats;
 
-const NO_MATCHER: &str = "must contain at least one non-empty matcher";
 const EMPTY_SELECTOR: &str = "match[] must contain at least one non-empty matcher";
 
 /// The instants for which a query is computed.
@@ -173,13 +171,7 @@ pub fn in_query(error: &Error) -> ApiError {
 /// # Errors
 /// The text of the parse error.
 pub fn selector(text: &str) -> Result<Vec<Matcher>, String> {
-    let plan = narthex_promql::parse(text).map_err(|e| e.to_string())?;
-    match &plan.root().expr {
-        Expr::Vector(selector) if selector.at.is_none() && selector.offset == Length::Fixed(0) => {
-            Ok(selector.matchers.clone())
-        }
-        _ => Err("1:1: parse error: expected a metric selector and nothing else".to_owned()),
-    }
+    narthex_promql::parse_selector(text).map_err(|e| e.to_string())
 }
 
 /// Reads the selectors of `match[]`; each must have a matcher that does not match an empty value.
@@ -187,19 +179,22 @@ pub fn selector(text: &str) -> Result<Vec<Matcher>, String> {
 /// # Errors
 /// A text without the name of the parameter.
 pub fn selectors<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>, String> {
-    let mut sets = Vec::new();
-    let mut seen = HashSet::new();
-    for text in texts.filter(|text| seen.insert(*text)) {
-        let matchers = selector(text).map_err(|reason| {
-            // A query must not select everything either, and says so in other words.
-            if reason.contains(NO_MATCHER) { EMPTY_SELECTOR.to_owned() } else { reason }
-        })?;
-        if matchers.iter().all(Matcher::matches_empty) {
-            return Err(EMPTY_SELECTOR.to_owned());
-        }
-        sets.push(matchers);
+    let sets = all_selectors(texts)?;
+    match sets.iter().any(|matchers| matchers.iter().all(Matcher::matches_empty)) {
+        true => Err(EMPTY_SELECTOR.to_owned()),
+        false => Ok(sets),
     }
-    Ok(sets)
+}
+
+/// Reads selectors, each once; one may select everything.
+///
+/// # Errors
+/// The text of the parse error.
+pub fn all_selectors<'a>(
+    texts: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Vec<Matcher>>, String> {
+    let mut seen = HashSet::new();
+    texts.filter(|text| seen.insert(*text)).map(selector).collect()
 }
 
 /// Checks that an expression can be read.

@@ -124,8 +124,11 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         Some(response) => Some(response),
         None => early_answer(&app, request.method(), path, is_api),
     };
+    // The API has no such method, whatever a router makes of it.
+    let headless = is_api && request.method() == Method::HEAD && handler.is_some();
     let mut response = match early {
         Some(response) => response,
+        None if headless => method_not_allowed().await,
         None => next.run(request).await,
     };
     if let Some(security) = &app.security {

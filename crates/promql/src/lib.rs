@@ -39,4 +39,4 @@ pub use error::{Error, ErrorKind, ParseError};
 pub use eval::{instant, range};
 pub use options::{Options, Release};
 pub use output::{Output, Point, Series, Stats, Value};
-pub use plan::{Plan, ValueType, parse};
+pub use plan::{Plan, ValueType, parse, parse_selector};

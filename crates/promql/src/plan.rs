@@ -80,6 +80,16 @@ pub fn parse(query: &str) -> Result<Plan, Error> {
     parse::parse(query)
 }
 
+/// Reads a selector on its own, as `match[]` has it. One that selects everything is none the less
+/// one.
+///
+/// # Errors
+/// [`Error::Parse`] with Prometheus' text if it is not a selector, or if it is longer than
+/// [`QUERY_BYTES_MAX`].
+pub fn parse_selector(query: &str) -> Result<Vec<Matcher>, Error> {
+    parse::parse_selector(query)
+}
+
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ValueType {

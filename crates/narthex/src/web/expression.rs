@@ -3,6 +3,9 @@
 mod text;
 mod tree;
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::routing::get;
 
 use super::error::ApiError;
@@ -10,6 +13,7 @@ use super::json;
 use super::params::Params;
 use super::reply::Reply;
 use super::{Answer, Routes};
+use crate::app::App;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -17,19 +21,25 @@ pub(super) fn routes() -> Routes {
         .route("/parse_query", get(parse).post(parse))
 }
 
-fn plan(params: &Params) -> Result<narthex_promql::Plan, ApiError> {
+fn plan(app: &App, params: &Params) -> Result<narthex_promql::Plan, ApiError> {
     let plan = narthex_promql::parse(params.get("query"));
-    plan.map_err(|e| ApiError::parameter("query", e))
+    let plan = plan.map_err(|e| ApiError::parameter("query", e))?;
+    match plan.experimental() {
+        Some(error) if !app.flags.has_feature("promql-experimental-functions") => {
+            Err(ApiError::parameter("query", error))
+        }
+        _ => Ok(plan),
+    }
 }
 
-async fn format(params: Params) -> Answer {
-    let plan = plan(&params)?;
+async fn format(State(app): State<Arc<App>>, params: Params) -> Answer {
+    let plan = plan(&app, &params)?;
     let text = text::pretty(plan.root(), 0);
     Ok(Reply::new(|out| json::string(out, &text)))
 }
 
-async fn parse(params: Params) -> Answer {
-    let plan = plan(&params)?;
+async fn parse(State(app): State<Arc<App>>, params: Params) -> Answer {
+    let plan = plan(&app, &params)?;
     Ok(Reply::new(|out| tree::put(out, plan.root())))
 }
 

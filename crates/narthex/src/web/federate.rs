@@ -34,7 +34,7 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn federate(State(app): State<Arc<App>>, params: Params) -> Response {
-    let sets = match engine::selectors(params.all("match[]")) {
+    let sets = match engine::all_selectors(params.all("match[]")) {
         Ok(sets) => sets,
         Err(reason) => return text_error(StatusCode::BAD_REQUEST, &reason),
     };

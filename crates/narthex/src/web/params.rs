@@ -38,10 +38,11 @@ pub struct Params {
 impl Params {
     /// Reads a form and a query string, either may be empty.
     pub fn parse(form: &[u8], query: &str) -> Result<Self, ApiError> {
-        let form = url::form_urlencoded::parse(form);
-        let query = url::form_urlencoded::parse(query.as_bytes());
+        let pieces = [form, query.as_bytes()].into_iter();
+        let pieces = pieces.flat_map(|text| text.split(|&byte| byte == b'&'));
         let mut pairs = Vec::new();
-        for (name, value) in form.chain(query) {
+        for piece in pieces.filter(|piece| is_whole(piece)) {
+            let Some((name, value)) = url::form_urlencoded::parse(piece).next() else { continue };
             if pairs.len() == PARAMS_MAX {
                 return Err(ApiError::bad(format!("more than {PARAMS_MAX} parameters")));
             }
@@ -84,8 +85,13 @@ impl Params {
             return Ok(None);
         }
         let limit: i64 = text.parse().map_err(|_| {
-            let text = GoQuoted(text);
-            ApiError::parameter("limit", format!("strconv.Atoi: parsing {text}: invalid syntax"))
+            let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+            let large = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let what = if large { "value out of range" } else { "invalid syntax" };
+            ApiError::parameter(
+                "limit",
+                format!("strconv.Atoi: parsing {}: {what}", GoQuoted(text)),
+            )
         })?;
         let limit = usize::try_from(limit)
             .map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))?;
@@ -120,9 +126,33 @@ impl<S: Sync> FromRequest<S> for Params {
     }
 }
 
+/// Whether a pair can be read; as in Go, what cannot is as if it were not there.
+fn is_whole(piece: &[u8]) -> bool {
+    let mut rest = piece;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+        let escape = rest.get(at + 1..at + 3).unwrap_or(&[]);
+        if escape.len() < 2 || !escape.iter().all(u8::is_ascii_hexdigit) {
+            return false;
+        }
+        rest = rest.get(at + 3..).unwrap_or(&[]);
+    }
+    !piece.contains(&b';')
+}
+
+/// Reads a number as Go does, underscores between digits included.
+fn float(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let apart = bytes
+        .iter()
+        .enumerate()
+        .all(|(at, &byte)| byte != b'_' || digit(at.checked_sub(1)) && digit(Some(at + 1)));
+    if apart { text.replace('_', "").parse().ok() } else { None }
+}
+
 /// Reads seconds since 1970, or RFC 3339.
 pub fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = float(text) {
         if !seconds.is_finite() {
             return Err(format!("cannot parse {} to a valid timestamp", GoQuoted(text)));
         }
@@ -146,9 +176,10 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
 /// Reads a number of seconds, or a duration such as `1h30m`; `None` when it is not positive.
 pub fn duration(text: &str) -> Result<Option<Duration>, String> {
     let invalid = || format!("cannot parse {} to a valid duration", GoQuoted(text));
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = float(text) {
+        // To Go the least number.
         if seconds.is_nan() {
-            return Err(invalid());
+            return Ok(None);
         }
         if seconds.abs() * 1e9 >= 9.223_372_036_854_775e18 {
             return Err(format!("{}. It overflows int64", invalid()));
@@ -186,7 +217,8 @@ mod tests {
         assert_eq!(duration("-3"), Ok(None));
         assert_eq!(duration("0"), Ok(None));
         assert!(duration("1e300").unwrap_err().ends_with("It overflows int64"));
-        for bad in ["", "x", "NaN", "-1m"] {
+        assert_eq!(duration("NaN"), Ok(None));
+        for bad in ["", "x", "1__0", "-1m"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

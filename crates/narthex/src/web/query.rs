@@ -119,6 +119,7 @@ fn timeout(params: &Params, most: Duration) -> Result<Duration, ApiError> {
         text => match params::duration(text) {
             Ok(Some(asked)) if asked >= STEP_MIN => Ok(asked.min(most)),
             // What has run out before it began is told as Prometheus tells it.
+            Ok(None) => Err(ApiError::parameter("query", "context deadline exceeded")),
             Ok(_) => Err(ApiError::new(Kind::Execution, "context deadline exceeded")),
             Err(reason) => Err(ApiError::parameter("timeout", reason)),
         },
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(of("timeout=1h").unwrap(), most);
         assert_eq!(
             of("timeout=0").unwrap_err(),
-            ApiError::new(Kind::Execution, "context deadline exceeded")
+            ApiError::parameter("query", "context deadline exceeded")
         );
         assert!(of("timeout=x").unwrap_err().text.starts_with("invalid parameter \"timeout\""));
     }

@@ -2,6 +2,7 @@
 //! parameters are checked as they will be.
 
 use axum::routing::get;
+use narthex_model::number::GoQuoted;
 
 use super::error::ApiError;
 use super::params::Params;
@@ -18,6 +19,15 @@ pub(super) fn routes() -> Routes {
 
 async fn rules(params: Params) -> Answer {
     engine::selectors(params.all("match[]")).map_err(ApiError::bad)?;
+    let limit = params.get("group_limit");
+    if !limit.is_empty() && limit.parse::<i64>().is_err() {
+        let limit = GoQuoted(limit);
+        let reason = format!(
+            "group_limit needs to be a valid number: strconv.ParseInt: parsing {limit}: \
+             invalid syntax"
+        );
+        return Err(ApiError::parameter("group_limit", reason));
+    }
     match params.get("type").to_ascii_lowercase().as_str() {
         "" | "alert" | "record" => Ok(Reply::literal(r#"{"groups":[]}"#)),
         other => Err(ApiError::parameter("type", format!("not supported value \"{other}\""))),

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use axum::routing::get;
 use narthex_model::{Labels, Matcher, TimeRange, Timestamp};
@@ -58,7 +59,16 @@ async fn names(State(app): State<Arc<App>>, params: Params) -> Answer {
     strings(&app, asked, Snapshot::label_names).await
 }
 
-async fn values(State(app): State<Arc<App>>, Path(name): Path<String>, params: Params) -> Answer {
+async fn values(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+    OriginalUri(uri): OriginalUri,
+    params: Params,
+) -> Answer {
+    let Ok(Path(name)) = name else {
+        let name = uri.path().rsplit('/').nth(1).unwrap_or("").replace('%', "\\x");
+        return Err(ApiError::bad(format!("invalid label name: \"{name}\"")));
+    };
     let name = unescape(&name);
     let sets = engine::selectors(params.all("match[]")).map_err(ApiError::bad);
     let asked = Asked::new(&params)?.with_selectors(sets)?;

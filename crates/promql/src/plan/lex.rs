@@ -333,8 +333,14 @@ impl Lexer<'_> {
             return Ok(Kind::Number);
         }
         let bad = rest.chars().next().map_or(0, |first| {
-            let whole = number.max(duration).max(first.len_utf8());
-            whole + rest.get(whole..).and_then(|r| r.chars().next()).map_or(0, char::len_utf8)
+            let mut whole = number.max(duration).max(first.len_utf8());
+            let exponent = |c: char| matches!(c, 'e' | 'E');
+            if whole == number && rest.get(whole..).is_some_and(|rest| rest.starts_with(exponent)) {
+                whole += 1;
+            }
+            // What could be a unit or go on has been looked at.
+            let next = rest.get(whole..).and_then(|rest| rest.chars().next());
+            whole + next.filter(|c| "smhdwy_".contains(*c)).map_or(0, char::len_utf8)
         });
         let text = rest.get(..bad).unwrap_or(rest);
         let message = format!("bad number or duration syntax: {}", super::quoted(text));

@@ -10,26 +10,13 @@ use super::{
     Aggregate, AggregateOp, Binary, BinaryOp, Call, Card, Expr, HEIGHT_MAX, Matching, NODES_MAX,
     Node, Plan, QUERY_BYTES_MAX, Span, text,
 };
+use narthex_model::Matcher;
+
 use crate::Error;
 use crate::error::ParseError;
 
 pub(super) fn parse(query: &str) -> Result<Plan, Error> {
-    if query.len() > QUERY_BYTES_MAX {
-        return Err(Error::Parameter(format!(
-            "query of {} bytes is longer than {QUERY_BYTES_MAX}",
-            query.len()
-        )));
-    }
-    let mut parser = Parser {
-        text: query,
-        items: lex(query),
-        at: 0,
-        nodes: 0,
-        depth: 0,
-        length_parts: 0,
-        experimental: None,
-        end: Item { kind: Kind::End, span: Span { start: query.len(), end: query.len() } },
-    };
+    let mut parser = Parser::new(query)?;
     if parser.item().kind == Kind::End {
         let message = "no expression found in input".to_owned();
         let place = usize::from(!query.is_empty());
@@ -43,6 +30,33 @@ pub(super) fn parse(query: &str) -> Result<Plan, Error> {
     Ok(Plan { text: query.to_owned(), root, experimental: parser.experimental })
 }
 
+/// Reads a selector on its own, as `match[]` has it; whether it selects everything is not looked at.
+pub(super) fn parse_selector(query: &str) -> Result<Vec<Matcher>, Error> {
+    /// Words that begin no metric's name.
+    const RESERVED: [&str; 6] = ["atan2", "bool", "group_left", "group_right", "ignoring", "on"];
+    let mut parser = Parser::new(query)?;
+    let start = parser.item().clone();
+    let word = parser.text_of(start.span).to_ascii_lowercase();
+    let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == ':');
+    let is_name = is_name && start.kind != Kind::Number && !RESERVED.contains(&word.as_str());
+    if query.is_empty() {
+        let message = "unexpected end of input".to_owned();
+        return Err(Error::Parse(ParseError { line: 0, column: 0, message }));
+    }
+    if start.kind != Kind::LeftBrace && !is_name || matches!(start.kind, Kind::Error(_)) {
+        return Err(parser.unexpected("", ""));
+    }
+    parser.lone = true;
+    let node = parser.selector()?;
+    if parser.item().kind != Kind::End {
+        return Err(parser.unexpected("", ""));
+    }
+    match node.expr {
+        Expr::Vector(selector) => Ok(selector.matchers),
+        _ => Ok(Vec::new()),
+    }
+}
+
 pub(super) struct Parser<'a> {
     text: &'a str,
     items: Vec<Item>,
@@ -51,6 +65,8 @@ pub(super) struct Parser<'a> {
     depth: u16,
     /// Terms and signs of the length that is being read.
     pub(super) length_parts: u16,
+    /// Whether a selector is read that stands on its own, where a name may be set twice.
+    pub(super) lone: bool,
     experimental: Option<Error>,
     end: Item,
 }
@@ -59,6 +75,28 @@ pub(super) struct Parser<'a> {
 pub(super) fn error_at(text: &str, span: Span, message: impl Into<String>) -> Error {
     let (line, column) = span.line_column(text);
     Error::Parse(ParseError { line, column, message: message.into() })
+}
+
+impl<'a> Parser<'a> {
+    fn new(query: &'a str) -> Result<Self, Error> {
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(Error::Parameter(format!(
+                "query of {} bytes is longer than {QUERY_BYTES_MAX}",
+                query.len()
+            )));
+        }
+        Ok(Self {
+            text: query,
+            items: lex(query),
+            at: 0,
+            nodes: 0,
+            depth: 0,
+            length_parts: 0,
+            lone: false,
+            experimental: None,
+            end: Item { kind: Kind::End, span: Span { start: query.len(), end: query.len() } },
+        })
+    }
 }
 
 impl Parser<'_> {
@@ -423,8 +461,10 @@ impl Parser<'_> {
                 self.advance();
                 matching.card =
                     if side == Keyword::GroupLeft { Card::ManyToOne } else { Card::OneToMany };
-                if self.item().kind == Kind::LeftParen {
-                    matching.include = self.label_list()?;
+                match self.item().kind {
+                    Kind::LeftParen => matching.include = self.label_list()?,
+                    Kind::End => return Err(self.unexpected("grouping opts", "\"(\"")),
+                    _ => {}
                 }
             }
         }

@@ -28,7 +28,8 @@ impl Parser<'_> {
         }
         if self.item().kind == Kind::LeftBrace {
             self.advance();
-            end = self.matchers(&mut matchers, &name, start)?;
+            let outer_name = if self.lone { "" } else { name.as_str() };
+            end = self.matchers(&mut matchers, outer_name, start)?;
         }
         if !name.is_empty() {
             matchers.push(Matcher::equal(METRIC_NAME, &name));
