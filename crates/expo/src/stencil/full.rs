@@ -8,10 +8,14 @@ use crate::cache::Cache;
 use crate::fault::{Fault, ParseError, ParseErrorKind};
 use crate::format::{Format, Step, Suffix};
 use crate::metadata::{Digest, Meta};
+use crate::scan::line_end;
 use crate::series::{self, Checked, Normalise};
 use crate::stencil::layout::{Line, NO_SLOT};
 use crate::stencil::slots::Slots;
 use crate::stencil::{Fit, Limits, Stencil};
+
+/// The shortest line with a sample, its newline included.
+const SAMPLE_BYTES_MIN: usize = 4;
 
 /// A sample's line, read but for its labels.
 #[derive(Debug)]
@@ -22,6 +26,26 @@ pub(super) struct Sample<'a> {
     pub(super) checked: Option<Checked>,
     pub(super) value_at: usize,
     pub(super) suffix: Suffix,
+}
+
+/// Where the first line with a sample begins that is one more than `samples_max`, if there is one.
+/// Only looks at the ends of lines: what is far too long need not be read to be refused.
+fn first_beyond(body: &[u8], samples_max: usize) -> Option<usize> {
+    if body.len() / SAMPLE_BYTES_MIN <= samples_max {
+        return None;
+    }
+    let (mut at, mut samples) = (0, 0);
+    while at < body.len() {
+        let end = line_end(body, at);
+        let line = body.get(at..end).unwrap_or_default();
+        let first = line.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+        samples += usize::from(first.is_some_and(|&byte| byte != b'#'));
+        if samples > samples_max {
+            return Some(at);
+        }
+        at = end;
+    }
+    None
 }
 
 /// Reads the sample whose series begins at `at`.
@@ -109,6 +133,10 @@ struct Reader<'a> {
 impl Stencil {
     /// Reads `body` without the help of the last one.
     pub(super) fn fit_all(&mut self, body: &[u8]) -> Result<(), ParseError> {
+        if let Some(at) = first_beyond(body, self.limits.slots_max) {
+            self.forget();
+            return Err(Fault::new(at, ParseErrorKind::TooManySlots).explain(body, 0));
+        }
         self.need_cache();
         let Some(cache) = &mut self.cache else { return Ok(()) };
         let known = self.slots.len();

@@ -186,6 +186,10 @@ fn limits_hold() {
     assert_eq!(stencil.slot_count(), 1);
     assert!(stencil.fit(b"b 1\n").is_ok());
     assert_eq!(stencil.series_text(Slot(1)), b"b");
+    // What has too many lines is not read at all, not even where it makes no sense.
+    let error = stencil.fit(b"# c 1\n\nb 1\n}\n \tb 1\nb 1\n").unwrap_err();
+    assert_eq!((error.kind, error.samples_before), (Kind::TooManySlots, 0));
+    assert!(stencil.fit(b"# c 1\n# d 2\n# e 3\n\n\nb 1\nb 2\n").is_ok());
 }
 
 #[test]
