@@ -296,6 +296,7 @@ impl Wal {
             number,
             seq_reached: head.seq_reached,
             seq_first: head.seq_first,
+            seq_end: RowSeq(u64::MAX),
             len: current.len,
             closed: false,
         };
@@ -487,6 +488,7 @@ impl Wal {
         inner.publish(current.len);
         if let Some(segment) = inner.segments.back_mut() {
             segment.closed = true;
+            segment.seq_end = self.seq_next;
         }
     }
 }

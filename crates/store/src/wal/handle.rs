@@ -133,14 +133,13 @@ impl WalHandle {
     fn pop_before(&self, seq: RowSeq, cursor: Option<RowSeq>, bytes_max: u64) -> Option<u64> {
         let mut inner = self.shared.inner.lock();
         let oldest = *inner.segments.front()?;
-        let following = *inner.segments.get(1)?;
-        // ORDER: rows that were written again have to be durable there before they go here.
-        let is_synced = oldest.closed && oldest.number < inner.segment_synced;
-        if !is_synced || following.seq_reached > seq {
+        inner.segments.get(1)?;
+        // That later segments were begun to have its rows again does not tell that they have them.
+        if !oldest.closed || oldest.seq_end > seq {
             return None;
         }
-        let wanted_from = cursor.map_or(following.seq_reached, RowSeq::next);
-        if wanted_from < following.seq_reached && inner.bytes() <= bytes_max {
+        let wanted_from = cursor.map_or(oldest.seq_end, RowSeq::next);
+        if wanted_from < oldest.seq_end && inner.bytes() <= bytes_max {
             return None;
         }
         inner.segments.pop_front();

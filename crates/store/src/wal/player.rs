@@ -81,6 +81,8 @@ pub(super) struct Player {
     lost: u64,
     last_at: Timestamp,
     series: Vec<SeriesRef>,
+    /// The place after the highest row of the segment.
+    segment_end: RowSeq,
 }
 
 impl Player {
@@ -91,6 +93,7 @@ impl Player {
 
     /// The next segment begins: what rows are encoded against begins anew.
     pub(super) fn begin_segment(&mut self) {
+        self.segment_end = RowSeq(0);
         // A layout that the last segment did not name is not in use any more.
         if let Some(head) = self.head.take() {
             self.layouts.retain(|_, layout| layout.segment >= head.segment);
@@ -103,6 +106,11 @@ impl Player {
     /// The head of the segment, when it was found.
     pub(super) fn head(&self) -> Option<Head> {
         self.head
+    }
+
+    /// The place after the highest row that was found in the segment.
+    pub(super) fn segment_end(&self) -> RowSeq {
+        self.segment_end
     }
 
     /// Rows whose places were passed without a row to read.
@@ -217,6 +225,7 @@ impl Player {
         row.seq = RowSeq(head.seq_first.0.checked_add(fields.varint()?)?);
         row.layout = LayoutRef(fields.varint_u32()?);
         row.at = Timestamp(head.at.0.wrapping_add(unzigzag(fields.varint()?)));
+        self.segment_end = self.segment_end.max(row.seq.next());
         let against = match found.frame.flags & (BASE | FULL) {
             0 => Against::Base(fields.varint_u32()?),
             BASE => Against::OldBase(fields.varint_u32()?),

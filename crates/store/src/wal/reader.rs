@@ -55,8 +55,9 @@ impl LogReader {
         let first = after.next();
         let segment_next = {
             let inner = shared.inner.lock();
-            let holds = inner.segments.iter().rev().find(|it| it.seq_first <= first);
-            holds.or(inner.segments.front()).map_or(0, |segment| segment.number)
+            let mut segments = inner.segments.iter();
+            let holds = segments.find(|it| !it.closed || it.seq_end > first);
+            holds.or(inner.segments.back()).map_or(0, |segment| segment.number)
         };
         Self { shared, player: Player::expecting(first), at: None, segment_next }
     }

@@ -69,6 +69,7 @@ pub(super) fn replay(fs: &dyn Fs, replay: &mut dyn Replay) -> io::Result<Outcome
             number,
             seq_reached: head.map_or(seq_before, |head| head.seq_reached),
             seq_first: head.map_or(seq_before, |head| head.seq_first),
+            seq_end: player.segment_end(),
             len: ending.len,
             closed: true,
         });

@@ -13,6 +13,8 @@ pub(super) struct Segment {
     pub(super) seq_reached: RowSeq,
     /// The first place that its rows may have.
     pub(super) seq_first: RowSeq,
+    /// All its rows have lower places; only said of one that is closed.
+    pub(super) seq_end: RowSeq,
     /// How far it may be read, in bytes.
     pub(super) len: u64,
     /// Whether nothing more will be written to it.
