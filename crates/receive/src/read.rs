@@ -19,6 +19,8 @@ pub struct ReadRequest {
     pub queries: Vec<ReadQuery>,
     /// Whether the client takes frames of chunks; otherwise it wants samples in one message.
     pub streamed: bool,
+    /// Whether it takes samples in one message, too, or nothing else.
+    pub whole: bool,
 }
 
 /// Series and a range of time.
@@ -43,7 +45,7 @@ impl ReadRequest {
 }
 
 fn read(message: &[u8]) -> Result<ReadRequest, String> {
-    let mut request = ReadRequest { queries: Vec::new(), streamed: false };
+    let mut request = ReadRequest { queries: Vec::new(), streamed: false, whole: false };
     // The first type that is known counts; samples when none is named.
     let mut chosen = None;
     let mut fields = Fields::new(message);
@@ -53,10 +55,14 @@ fn read(message: &[u8]) -> Result<ReadRequest, String> {
                 request.queries.push(read_query(query)?);
             }
             (1, Value::Bytes(_)) => return Err(format!("more than {LIST_MAX} queries")),
-            (2, Value::Varint(kind)) => chosen = chosen.or(known_type(kind)),
+            (2, Value::Varint(kind)) => {
+                request.whole |= known_type(kind) == Some(false);
+                chosen = chosen.or(known_type(kind));
+            }
             (2, Value::Bytes(packed)) => {
                 let mut packed = Fields::new(packed);
                 while let Some(kind) = packed.packed().map_err(in_words)? {
+                    request.whole |= known_type(kind) == Some(false);
                     chosen = chosen.or(known_type(kind));
                 }
             }
@@ -64,6 +70,7 @@ fn read(message: &[u8]) -> Result<ReadRequest, String> {
         }
     }
     request.streamed = chosen.unwrap_or(false);
+    request.whole |= !request.streamed;
     Ok(request)
 }
 
@@ -138,7 +145,7 @@ mod tests {
         message.extend([0x12, 2, 1, 0]);
         let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
         let request = ReadRequest::parse(&body).unwrap();
-        assert!(request.streamed);
+        assert!(request.streamed && request.whole);
         let [query] = request.queries.as_slice() else { panic!("one query") };
         assert_eq!(query.range, TimeRange::new(Timestamp(5), Timestamp(5000)));
         assert_eq!(query.matchers[0].to_string(), "a=~\".+\"");

@@ -19,13 +19,14 @@ use narthex_model::{Labels, LabelsBuilder, MatchOp, Matcher, TimeRange};
 use narthex_prometheus_tsdb::xor;
 use narthex_promql::memory::Share;
 use narthex_receive::{READ_BODY_BYTES_MAX, ReadQuery, ReadRequest};
-use narthex_store::{Samples, Selection, Snapshot, Store};
+use narthex_store::{Histograms, Samples, Selection, Snapshot, Store};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::reply::Paid;
 use super::{Routes, text_error};
 use crate::app::App;
 
+mod histogram;
 mod proto;
 
 use proto::Message;
@@ -66,7 +67,12 @@ async fn read(State(app): State<Arc<App>>, request: Request) -> Response {
     };
     let external = app.config.load().config.global.external_labels.clone();
     let reader = Reader { store: Arc::clone(&parts.store), external };
-    match request.streamed {
+    let snapshot = reader.store.snapshot();
+    let natives = |query: &ReadQuery| snapshot.has_parts(&reader.matchers(query));
+    // Frames hold chunks of floats only: who takes the other form, too, gets histograms by it.
+    let whole_is_better = request.whole && request.queries.iter().any(natives);
+    drop(snapshot);
+    match request.streamed && !whole_is_better {
         true => streamed(&app, reader, request.queries),
         false => whole(&app, reader, request.queries).await,
     }
@@ -136,14 +142,18 @@ struct Reader {
 }
 
 impl Reader {
-    fn select(&self, snapshot: &Snapshot, query: &ReadQuery) -> Result<Selection, String> {
+    /// The matchers of a query that external labels do not satisfy.
+    fn matchers(&self, query: &ReadQuery) -> Vec<Matcher> {
         let is_external = |matcher: &&Matcher| {
             let value = self.external.get(matcher.name());
             matcher.op() == MatchOp::Equal && value == Some(matcher.value())
         };
         let matchers = query.matchers.iter().filter(|matcher| !is_external(matcher));
-        let matchers: Vec<Matcher> = matchers.cloned().collect();
-        snapshot.select(&matchers, query.range).map_err(|e| e.to_string())
+        matchers.cloned().collect()
+    }
+
+    fn select(&self, snapshot: &Snapshot, query: &ReadQuery) -> Result<Selection, String> {
+        snapshot.select(&self.matchers(query), query.range).map_err(|e| e.to_string())
     }
 
     /// The labels of a series, those of the configuration added where they are not there.
@@ -173,14 +183,18 @@ impl Reader {
         mut hold: impl FnMut(usize) -> Result<(), String>,
     ) -> Result<Message, String> {
         let mut result = Message::default();
-        let mut samples = Samples::default();
+        let (mut samples, mut histograms) = (Samples::default(), Histograms::default());
         for series in &self.select(&self.store.snapshot(), query)?.series {
             series.read(query.range, &mut samples).map_err(|e| e.to_string())?;
-            if samples.is_empty() {
+            histograms.clear();
+            if series.has_parts() {
+                series.read_parts(query.range, &mut histograms).map_err(|e| e.to_string())?;
+            }
+            if samples.is_empty() && histograms.times.is_empty() {
                 continue;
             }
             *left = left
-                .checked_sub(samples.len())
+                .checked_sub(samples.len() + histograms.times.len())
                 .ok_or_else(|| format!("exceeded sample limit ({samples_max})"))?;
             let mut message = self.labels(series.labels());
             for (at, value) in samples.times.iter().zip(&samples.values) {
@@ -188,6 +202,10 @@ impl Reader {
                 sample.double(1, *value);
                 sample.number(2, at.0);
                 message.message(2, &sample);
+            }
+            let values = histograms.values.iter().zip(&histograms.integer);
+            for (at, (histogram, whole)) in histograms.times.iter().zip(values) {
+                message.message(4, &histogram::message(histogram, *whole, *at));
             }
             result.message(1, &message);
             hold(result.len())?;

@@ -26,8 +26,9 @@ fn prometheus_reads_from_narthex() {
         "odd_values",
         "{\"odd.metric\"}",
         "demo_intermittent_metric",
-        // Native histograms are left out of remote read.
-        "count({__name__=~\"demo_.+\", __name__!~\".*native.*\", instance!~\".*1\"})",
+        "count({__name__=~\"demo_.+\", instance!~\".*1\"})",
+        "demo_native_seconds",
+        "histogram_quantile(0.9, sum(rate(demo_native_seconds[5m])))",
         "nonexistent",
     ] {
         let when = When::Range { start, end: end_ms, step: 30_000 };

@@ -14,7 +14,7 @@ impl Message {
 
     /// A string, or bytes.
     pub(super) fn bytes(&mut self, field: u8, bytes: &[u8]) {
-        self.0.push(field << 3 | 2);
+        put_varint(&mut self.0, u64::from(field) << 3 | 2);
         put_varint(&mut self.0, bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
@@ -30,6 +30,48 @@ impl Message {
             self.0.push(field << 3);
             put_varint(&mut self.0, number.cast_unsigned());
         }
+    }
+
+    /// A whole number that may be negative, zigzag.
+    pub(super) fn signed(&mut self, field: u8, number: i64) {
+        self.number(field, (number << 1) ^ (number >> 63));
+    }
+
+    /// A whole number that is written even if it is zero.
+    pub(super) fn always_number(&mut self, field: u8, number: i64) {
+        self.0.push(field << 3);
+        put_varint(&mut self.0, number.cast_unsigned());
+    }
+
+    /// Whole numbers that may be negative, zigzag, packed.
+    pub(super) fn all_signed(&mut self, field: u8, numbers: impl Iterator<Item = i64>) {
+        let mut bytes = Vec::new();
+        for number in numbers {
+            put_varint(&mut bytes, ((number << 1) ^ (number >> 63)).cast_unsigned());
+        }
+        if !bytes.is_empty() {
+            self.bytes(field, &bytes);
+        }
+    }
+
+    /// A float that is written even if it is zero.
+    pub(super) fn always_double(&mut self, field: u8, value: f64) {
+        self.0.push(field << 3 | 1);
+        self.0.extend_from_slice(&value.to_bits().to_le_bytes());
+    }
+
+    /// Floats, packed.
+    pub(super) fn doubles(&mut self, field: u8, values: impl Iterator<Item = f64>) {
+        let bytes: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
+        if !bytes.is_empty() {
+            self.bytes(field, &bytes);
+        }
+    }
+
+    /// What was written.
+    #[cfg(test)]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// A float.
