@@ -38,6 +38,20 @@ fn prometheus_reads_from_narthex() {
         let found = compared.second["data"]["result"].as_array().map_or(0, Vec::len);
         assert_eq!(found == 0, query == "nonexistent", "{query}");
     }
+    // The columns that a histogram is made of are nobody's business.
+    let all = http::encode("{__name__=~\".+\"}");
+    for path in [
+        format!("/api/v1/series?match[]={all}"),
+        "/api/v1/labels".to_owned(),
+        "/api/v1/label/__name__/values".to_owned(),
+        format!("/federate?match[]={all}"),
+        "/api/v1/status/tsdb?limit=100".to_owned(),
+        format!("/api/v1/query?query={all}"),
+    ] {
+        let text = http::get(ours.port, &path).unwrap().text();
+        assert!(text.len() > 50, "{path}");
+        assert!(!text.contains("\\u0001") && !text.contains('\u{1}'), "{path}: {text}");
+    }
     // Without a type that is known: samples in one message, with the external labels.
     let matcher = [&[0x12, 8][..], b"__name__", &[0x1a, 2], b"up"].concat();
     let mut message = vec![0x10];
