@@ -320,6 +320,8 @@ fn twenty_heavy_queries_do_not_delay_a_scrape() {
     let cpu = process.usage().unwrap().cpu_seconds;
     std::thread::sleep(Duration::from_secs(12));
     let used = process.usage().unwrap().cpu_seconds - cpu;
+    let memory = process.usage().unwrap().rss_peak_bytes;
+    assert!(memory < MEMORY_BYTES_MAX, "{memory} bytes");
     let asked = crowd.end();
     let all = scrapes(port, 11);
     assert_eq!(all.len(), 4);
