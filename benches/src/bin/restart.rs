@@ -1,5 +1,5 @@
 //! The way back after a kill: `restart RECORDINGS NARTHEX [TARGETS COLUMNS ROWS INTERVAL-MS]` fills
-//! a data folder with ROWS rows (55) of TARGETS targets (80) with COLUMNS columns (850) each, dies
+//! a data folder with ROWS rows (55) of TARGETS targets (98) with at most COLUMNS columns (850), dies
 //! without an end, and tells how long the program takes until it is ready, what memory it has, and
 //! how many samples it finds.
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let (folder, program) = (args.first().context(usage)?, args.get(1).context(usage)?);
     let number = |at: usize, default| args.get(at).map_or(Ok(default), |text| text.parse());
     let (targets, columns, rows): (usize, usize, usize) =
-        (number(2, 80)?, number(3, 850)?, number(4, 55)?);
+        (number(2, 98)?, number(3, 850)?, number(4, 55)?);
     let interval_ms = i64::try_from(number(5, 15_000)?)?;
     if folder == "--fill" {
         return fill(Path::new(program), targets, columns, rows, interval_ms);
@@ -115,16 +115,29 @@ fn start(program: &str, folder: &Path, number: usize) -> Result<()> {
     }
     let took = began.elapsed();
     let anonymous = megabytes(memory::of(&running.0.id().to_string())?);
-    let query = "/api/v1/query?query=sum(count_over_time(%7Bjob=%22bench%22%7D%5B6h%5D))";
-    let answer = ask(port, query)?;
-    let found = answer.rsplit(",\"").next().and_then(|rest| rest.split('"').next());
-    let found = found.context("no answer")?.to_owned();
+    let found = count(port)?;
     println!(
         "start {}: ready after {:.0} ms, {anonymous:.1} MB anonymous, {found} samples found",
         number + 1,
         took.as_secs_f64() * 1e3,
     );
     Ok(())
+}
+
+/// How many samples a query finds, name by name: without their names the series of a target
+/// would be one.
+fn count(port: u16) -> Result<u64> {
+    let names = ask(port, "/api/v1/label/__name__/values?match[]=%7Bjob=%22bench%22%7D")?;
+    let (_, names) = names.split_once("\"data\":[").context("no names")?;
+    let names = names.split(']').next().unwrap_or_default();
+    let mut found = 0;
+    for name in names.split(',').map(|name| name.trim_matches('"')) {
+        let query = format!("sum(count_over_time({name}%7Bjob=%22bench%22%7D%5B6h%5D))");
+        let answer = ask(port, &format!("/api/v1/query?query={query}"))?;
+        let count = answer.rsplit(",\"").next().and_then(|rest| rest.split('"').next());
+        found += count.context("no answer")?.parse::<u64>().with_context(|| name.to_owned())?;
+    }
+    Ok(found)
 }
 
 struct Running(Child);

@@ -32,6 +32,7 @@ pub mod web;
 /// Runs the program with these arguments, the program's name first, until it is told to stop.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line answers there")]
 pub fn run(args: impl IntoIterator<Item = String>) -> ExitCode {
+    narthex_store::give_back_freed_memory();
     let args: Vec<String> = args.into_iter().collect();
     if let [_, word, rest @ ..] = args.as_slice()
         && word == "ctl"

@@ -71,6 +71,14 @@ impl Columns {
         Ok(())
     }
 
+    /// Gives back room that only growing needed.
+    pub(crate) fn shrink(&mut self) {
+        self.series.shrink_to_fit();
+        self.row.shrink_to_fit();
+        self.changed.shrink_to(self.row.len() / 2);
+        self.stale.shrink_to_fit();
+    }
+
     /// Begins a row: what was stale in the one before is gone from this one.
     pub(crate) fn begin(&mut self) {
         if self.out_of_step {

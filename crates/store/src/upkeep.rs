@@ -101,6 +101,7 @@ impl Store {
         self.forget_sealed(&mut chores, &mut done);
         self.spill_if_due(&mut chores);
         self.pack_head(&mut chores);
+        self.head.index.write().shrink();
         self.remove_doomed(&mut chores);
         self.scrub(&mut chores);
         self.mend_if_due(&mut chores);

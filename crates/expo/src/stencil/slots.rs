@@ -254,6 +254,10 @@ impl Slots {
         self.values.shrink_to_fit();
         self.flags.shrink_to_fit();
         self.stamps.shrink_to_fit();
+        // All that a first body brings is in them, once.
+        for list in [&mut self.changed, &mut self.appeared, &mut self.vanished] {
+            list.shrink_to(self.values.len() / 2);
+        }
     }
 
     /// Drops the slots that are not in the last body; the new number of each old slot.

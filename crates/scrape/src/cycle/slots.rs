@@ -69,12 +69,25 @@ impl Cycle {
             if self.index_idle > INDEX_IDLE_SCRAPES_MAX {
                 self.index = None;
             }
+            if self.index_idle == INDEX_IDLE_SCRAPES_MAX {
+                self.give_back();
+            }
             return Ok(());
         }
         self.index_idle = 0;
         match &mut self.columns {
             Some(columns) => columns.add(writer, fresh),
             None => Ok(()),
+        }
+    }
+
+    /// Gives back room that only growing needed.
+    fn give_back(&mut self) {
+        self.known.shrink_to_fit();
+        self.column_of.shrink_to_fit();
+        self.owner.shrink_to_fit();
+        if let Some(columns) = &mut self.columns {
+            columns.shrink();
         }
     }
 

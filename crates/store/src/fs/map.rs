@@ -1,4 +1,4 @@
-//! Files shown as memory: the only place of the store with unsafe code.
+//! Files shown as memory: the store's unsafe code but for one call in `heap`.
 #![expect(unsafe_code, reason = "mapping a file is unsafe by nature; the invariant is below")]
 
 use std::fs::File;

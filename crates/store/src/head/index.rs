@@ -73,6 +73,8 @@ pub(crate) struct Index {
     /// Series that had no place when last looked at.
     idle: Vec<u32>,
     seals: u16,
+    /// The number of series when room was given back last, and when that was last thought of.
+    shrunk_at: (usize, usize),
     /// Counts segments of the log; 0: none yet.
     segments: u32,
 }
@@ -299,6 +301,23 @@ impl Index {
         let entries = &self.entries;
         self.idle.retain(|&number| entries.get(number).is_some());
         dead.len() as u64
+    }
+
+    /// Gives back room that only growing needed, once no series come any more. To be called every
+    /// few seconds.
+    pub(crate) fn shrink(&mut self) {
+        let (shrunk, before) = self.shrunk_at;
+        let now = self.len();
+        self.shrunk_at.1 = now;
+        if now != before || now == shrunk {
+            return;
+        }
+        self.shrunk_at.0 = now;
+        self.all.shrink_to_fit();
+        self.values.shrink_to_fit();
+        for list in self.names.values_mut().flat_map(|postings| postings.values.values_mut()) {
+            list.shrink_to_fit();
+        }
     }
 
     /// Removes the series of the rising list `dead`.
