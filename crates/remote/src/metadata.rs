@@ -17,11 +17,19 @@ pub trait MetadataSource: Send + Sync + Debug {
 /// The requests that carry what `source` knows, compressed: each with the number of its families,
 /// at most `families_max`. Entries that are equal are sent once.
 pub(crate) fn requests(source: &dyn MetadataSource, families_max: usize) -> Vec<(usize, Vec<u8>)> {
-    let mut families = std::collections::BTreeSet::new();
-    source.visit(&mut |name, metadata| {
-        families.insert((name.to_owned(), metadata.clone()));
+    let mut all: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
+    source.visit(&mut |name, metadata| match all.get_mut(name) {
+        // Most targets say the same: nothing is copied for those.
+        Some(known) if known.contains(metadata) => {}
+        Some(known) => known.push(metadata.clone()),
+        None => {
+            all.insert(name.to_owned(), vec![metadata.clone()]);
+        }
     });
-    let families: Vec<_> = families.into_iter().collect();
+    let each = |(name, known): (String, Vec<Metadata>)| {
+        known.into_iter().map(move |metadata| (name.clone(), metadata))
+    };
+    let families: Vec<_> = all.into_iter().flat_map(each).collect();
     let mut encoder = snap::raw::Encoder::new();
     let chunks = families.chunks(families_max.max(1)).filter_map(|chunk| {
         let mut raw = Vec::new();

@@ -28,9 +28,14 @@ use crate::stats::{Counters, add};
 use deliver::{Sender, Shipped};
 use exemplars::Trail;
 
-/// How often the store is asked for new rows. Waking seldom and sending large requests costs less
-/// than waking for each row.
-const POLL: Duration = Duration::from_secs(1);
+/// How often the store is asked for new rows, at least and at most: [`Settings::poll`]. Waking
+/// seldom and sending large requests costs less than waking for each row; the second row of a
+/// target finds in the processor's caches what the first one needed.
+const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(2500));
+
+/// After so many samples between two naps the next one is short: the store has only the newest
+/// rows at hand, and twice as many samples or more must not come meanwhile.
+const SAMPLES_AT_HAND: u64 = 48_000;
 
 /// How far behind the newest rows live ones are sent first, where that is asked for.
 const LIVE_FIRST_LAG: Duration = Duration::from_secs(30);
@@ -87,6 +92,17 @@ impl Settings {
         }
     }
 
+    /// How long rows may wait in the store: they are sent within the deadline with what they wait
+    /// for in the request.
+    fn poll(&self) -> Duration {
+        (self.batch_deadline / 2).clamp(POLL.0, POLL.1)
+    }
+
+    /// How long a request may wait for more once it has its first sample.
+    fn patience(&self) -> Duration {
+        self.batch_deadline.checked_sub(self.poll()).unwrap_or(self.batch_deadline)
+    }
+
     /// Whether a sample at `at` is no longer to be sent.
     pub(crate) fn is_too_old(&self, at: Timestamp, clock: &dyn Clock) -> bool {
         let age_max = self.age_max.and_then(|age| i64::try_from(age.as_millis()).ok());
@@ -126,6 +142,8 @@ pub(crate) struct Queue {
     saved: RowSeq,
     saved_at: Instant,
     metadata_at: Option<Instant>,
+    /// Samples sent before the last nap.
+    samples_at_nap: u64,
     /// Where exemplars are, if they are sent.
     trail: Option<Trail>,
 }
@@ -168,6 +186,7 @@ impl Queue {
             saved: RowSeq(0),
             saved_at: Instant::now(),
             metadata_at: None,
+            samples_at_nap: 0,
             trail: None,
         }
     }
@@ -285,7 +304,7 @@ impl Queue {
         let due = match filled {
             Filled::Full | Filled::End => true,
             Filled::Turn => false,
-            Filled::CaughtUp => *stop.borrow() || lane.waited() >= settings.batch_deadline,
+            Filled::CaughtUp => *stop.borrow() || lane.waited() >= settings.patience(),
         };
         let turn = match filled {
             Filled::Full | Filled::Turn => Turn::Busy,
@@ -328,11 +347,15 @@ impl Queue {
         turn
     }
 
-    fn nap(&self) -> Duration {
+    fn nap(&mut self) -> Duration {
+        let samples = self.counters.samples.load(Ordering::Relaxed);
+        let many = samples.saturating_sub(self.samples_at_nap) >= SAMPLES_AT_HAND;
+        self.samples_at_nap = samples;
         let lanes = [Some(&self.main), self.live.as_ref()];
         let waiting = lanes.into_iter().flatten().filter(|lane| !lane.composer.is_empty());
-        let left = waiting.map(|lane| self.settings.batch_deadline.saturating_sub(lane.waited()));
-        left.min().unwrap_or(POLL).clamp(Duration::from_millis(1), POLL)
+        let left = waiting.map(|lane| self.settings.patience().saturating_sub(lane.waited()));
+        let poll = if many { POLL.0 } else { self.settings.poll() };
+        left.min().unwrap_or(poll).clamp(Duration::from_millis(1), poll)
     }
 
     /// Sends new rows by a lane of their own, when the main one is too far behind.
