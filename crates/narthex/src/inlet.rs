@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Bytes of the bodies that are being read or wait, at most.
-const BODIES_BYTES_MAX: usize = 12 << 20;
+const BODIES_BYTES_MAX: usize = 5 << 20;
 
 /// A body from this size on has to wait until there is no other such body.
 const LARGE_BYTES: usize = 1 << 20;

@@ -18,10 +18,11 @@ use crate::table::{Newest, State, Table};
 use crate::{v1, v2};
 
 /// Largest body, compressed, in bytes.
-pub const BODY_BYTES_MAX: usize = 8 << 20;
+pub const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Largest message, in bytes.
-pub const PLAIN_BYTES_MAX: usize = 32 << 20;
+/// Largest message, in bytes: senders make requests of a few hundred KiB, and the largest of narthex
+/// and of vmagent have 8 MiB.
+pub const PLAIN_BYTES_MAX: usize = (8 << 20) + (512 << 10);
 
 /// From this size on a message must not be compressed more than [`RATIO_MAX`] to one.
 const RATIO_FROM_BYTES: usize = 4 << 20;
@@ -162,7 +163,7 @@ impl Receiver {
             failed: None,
         };
         let walked = match message {
-            Message::V1 => v1::walk(plain, &mut intake).map_err(v2::Unreadable::from),
+            Message::V1 => v1::walk(plain, &mut intake),
             Message::V2 => v2::walk(plain, &mut intake),
         };
         if let Err(unreadable) = walked {

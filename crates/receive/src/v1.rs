@@ -5,6 +5,7 @@ use crate::batch::Items;
 use crate::exemplar::Exemplar;
 use crate::labels::Pairs;
 use crate::receiver::Intake;
+use crate::v2::{SERIES_MAX, Unreadable};
 use crate::wire::{Fields, Malformed};
 
 /// The tag of a label in a series: field 1, bytes.
@@ -14,11 +15,13 @@ const LABEL: u8 = 0x0a;
 const ITEMS: Items = Items { samples: 2, exemplars: 3, histograms: 4 };
 
 /// Takes every series of the message.
-pub(crate) fn walk(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
+pub(crate) fn walk(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Unreadable> {
     let mut fields = Fields::new(message);
+    let mut left = SERIES_MAX;
     while let Some(field) = fields.next()? {
         // Metadata, field 3, is not kept: Prometheus' receiver does not keep it either.
         if field.number == 1 {
+            left = left.checked_sub(1).ok_or(Unreadable::Series)?;
             series(field.bytes()?, intake)?;
         }
     }

@@ -11,6 +11,9 @@ use crate::wire::{Field, Fields, Malformed};
 /// Most symbols of a request; each costs some memory while it is read.
 pub(crate) const SYMBOLS_MAX: usize = 100_000;
 
+/// Most series of a request: no sender has as many, and each takes time even when it is empty.
+pub(crate) const SERIES_MAX: usize = 100_000;
+
 /// Where the parts of a series stand.
 const ITEMS: Items = Items { samples: 2, exemplars: 4, histograms: 3 };
 
@@ -21,6 +24,8 @@ pub(crate) enum Unreadable {
     Malformed(#[from] Malformed),
     #[error("more than {SYMBOLS_MAX} symbols")]
     Symbols,
+    #[error("more than {SERIES_MAX} series")]
+    Series,
 }
 
 /// A text that series refer to.
@@ -34,8 +39,10 @@ struct Symbol<'a> {
 pub(crate) fn walk(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Unreadable> {
     let symbols = symbols(message, intake)?;
     let mut fields = Fields::new(message);
+    let mut left = SERIES_MAX;
     while let Some(field) = fields.next()? {
         if field.number == 5 {
+            left = left.checked_sub(1).ok_or(Unreadable::Series)?;
             series(field.bytes()?, &symbols, intake)?;
         }
     }

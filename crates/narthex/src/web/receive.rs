@@ -21,7 +21,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most bytes of a body that are read after it was refused: a client that sends it all before it
 /// listens would see a broken connection instead of the reason.
-const DISCARDED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+const DISCARDED_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 
 /// When a request is to come again that met too many others, in seconds.
 const RETRY_SECONDS: &str = "1";

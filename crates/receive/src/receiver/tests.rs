@@ -308,6 +308,9 @@ fn bombs_are_refused_before_there_is_room_for_them() {
     let failure = bench.receiver.write(&zeros, Message::V1).unwrap_err();
     assert!(matches!(failure, Failure::TooLarge(_)), "{failure}");
     assert!(bench.receiver.plain.is_empty());
+    let empty = snap::raw::Encoder::new().compress_vec(&b"\x0a\x00".repeat(v2::SERIES_MAX + 1));
+    let failure = bench.receiver.write(&empty.unwrap(), Message::V1).unwrap_err();
+    assert!(failure.to_string().ends_with("more than 100000 series"), "{failure}");
     let symbols = vec![String::new(); v2::SYMBOLS_MAX + 1];
     let body = packed(&Write2 { symbols, series: Vec::new() });
     assert!(bench.receiver.write(&body, Message::V2).is_err());
