@@ -17,6 +17,7 @@ use clap::{Arg, ArgAction};
 use narthex_testkit::differ::{self, Data, Grammar, Question, When, compliance};
 use narthex_testkit::process::{Process, free_port, wait_until};
 use narthex_testkit::{http, peers};
+use serde_json::Value;
 
 /// Steps of 15 s that there are samples for: two hours and a half.
 const STEPS: usize = 600;
@@ -161,6 +162,14 @@ impl Counts {
         if compared.other_words {
             let (theirs, ours) = (&compared.first["error"], &compared.second["error"]);
             println!("other words: {}\n  {theirs}\n  {ours}", question.query);
+        }
+        if compared.other_places {
+            let notes = |answer: &Value| format!("{} {}", answer["warnings"], answer["infos"]);
+            let (theirs, ours) = (notes(&compared.first), notes(&compared.second));
+            println!("other places: {}\n  {theirs}\n  {ours}", question.query);
+        }
+        if compared.undecided {
+            println!("undecided: {}", question.query);
         }
         if !compared.differences.is_empty() {
             self.different += 1;

@@ -99,6 +99,27 @@ impl Call {
         range.ok_or_else(|| Error::Execution("expected a range vector".to_owned()))
     }
 
+    /// Where an argument stands for annotations: without parentheses, which 3.5 keeps around what
+    /// it computes once for a query that it computes at each step.
+    fn place(&self, arg: &Node, release: Release) -> Span {
+        let at_once =
+            !self.function.func.depends_on_time() && self.args.iter().all(|arg| arg.invariant);
+        if release == Release::V3_5 && arg.invariant && !at_once {
+            arg.span
+        } else {
+            arg.bare().span
+        }
+    }
+
+    /// Where the range stands. Prometheus does not know that of samples that it computed.
+    fn range_place(&self, release: Release) -> Result<Span, Error> {
+        let range = self.range()?;
+        Ok(match &range.bare().expr {
+            Expr::Subquery(_) => Span::default(),
+            _ => self.place(range, release),
+        })
+    }
+
     /// The text that the argument `index` is.
     fn text(&self, index: usize) -> Result<&str, Error> {
         match &self.arg(index)?.bare().expr {
@@ -225,10 +246,11 @@ impl Evaluator<'_> {
         let func = call.function.func;
         let range = call.range()?;
         check_edge(call, range)?;
-        let place = place_of(range);
+        let place = call.range_place(self.options.release)?;
         let mut numbers = Vec::new();
         for arg in call.args.iter().filter(|arg| !is_range(arg)) {
-            numbers.push((self.scalar(arg, steps)?, arg.bare().span));
+            let place = call.place(arg, self.options.release);
+            numbers.push((self.scalar(arg, steps)?, place));
         }
         if numbers.is_empty() {
             let mut visit =
@@ -270,7 +292,7 @@ impl Evaluator<'_> {
         if !matches!(call.function.func, Func::Rate | Func::Increase) {
             return;
         }
-        let Ok(range) = call.range() else { return };
+        let Ok(place) = call.range_place(self.options.release) else { return };
         let mut last = "";
         for labels in labels {
             let name = labels.metric_name();
@@ -282,7 +304,7 @@ impl Evaluator<'_> {
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
                 crate::plan::quoted(name)
             );
-            self.notes.info(&message, place_of(range));
+            self.notes.info(&message, place);
         }
     }
 
@@ -339,15 +361,6 @@ impl Evaluator<'_> {
             self.drop_name(column);
         }
         join_same(columns, false)
-    }
-}
-
-/// The place of a range that annotations name. Prometheus does not know that of samples that it
-/// computed.
-fn place_of(range: &Node) -> Span {
-    match &range.bare().expr {
-        Expr::Subquery(_) => Span::default(),
-        _ => range.bare().span,
     }
 }
 

@@ -195,6 +195,9 @@ impl Natives {
             Some(histogram) => {
                 let mut negative = Histogram::clone(&histogram);
                 negative.multiply(-1.0);
+                if self.release == Release::V3_5 {
+                    negative.hint = histogram.hint;
+                }
                 self.add(negative)
             }
             None => -value,

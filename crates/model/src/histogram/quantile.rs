@@ -78,7 +78,14 @@ impl Histogram {
             };
         }
         let within = if forward { rank - (count - bucket.count) } else { count - rank };
-        let all: f64 = count + if forward { buckets.map(|bucket| bucket.count).sum() } else { 0.0 };
+        let mut all = count;
+        if self.sum.is_nan() {
+            for next in buckets {
+                all += next.count;
+                // As in Prometheus it is this one in which the value is looked for then.
+                bucket = next;
+            }
+        }
         let skewed = self.sum.is_nan() && all < self.count;
         let value = self.inside(&bucket, within / bucket.count);
         Estimate { value, oddity: skewed.then_some(Oddity::NanSkew) }

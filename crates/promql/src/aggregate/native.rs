@@ -10,6 +10,7 @@ use crate::Error;
 use crate::column::{Column, Slots};
 use crate::eval::Evaluator;
 use crate::functions::native::{Seen, average, sum, words};
+use crate::options::Release;
 use crate::plan::{Aggregate, AggregateOp, Span};
 use crate::steps::Steps;
 
@@ -28,7 +29,7 @@ impl Evaluator<'_> {
         if op.takes_numbers_only() && self.natives.in_columns(&columns) {
             // Prometheus names the whole expression for these two, else what is aggregated.
             let ranks = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
-            let at = if ranks { whole } else { aggregate.inner.bare().span };
+            let at = if ranks { whole } else { self.inner_place(aggregate) };
             self.natives.info(words::ignored(op.as_str()), at);
             self.natives.strip(&mut columns);
         }
@@ -58,6 +59,14 @@ impl Evaluator<'_> {
             },
         };
         Ok(out)
+    }
+
+    /// Where what is aggregated stands; 3.5 counts parentheses in.
+    fn inner_place(&self, aggregate: &Aggregate) -> Span {
+        match self.natives.release() {
+            Release::V3_5 => aggregate.inner.span,
+            Release::Newest => aggregate.inner.bare().span,
+        }
     }
 
     /// Sums of a group, or means: of its numbers or of its histograms, never of both.
@@ -100,11 +109,12 @@ impl Evaluator<'_> {
         number: f64,
         step: usize,
     ) -> f64 {
-        let at = aggregate.inner.bare().span;
+        let at = self.inner_place(aggregate);
         let values = members.iter().map(|column| (column.get(step), column.labels.metric_name()));
         let mut found: Vec<(Arc<Histogram>, &str)> = Vec::new();
         let (mut has_number, mut number_first) = (false, false);
         let mut unfit = false;
+        let strict = self.natives.release() == Release::V3_5;
         for (value, name) in values.filter(|(value, _)| !is_absent(*value)) {
             match self.natives.get(value) {
                 None => {
@@ -113,8 +123,10 @@ impl Evaluator<'_> {
                 }
                 Some(_) if number_first && !found.is_empty() => {}
                 Some(histogram) => {
-                    unfit =
-                        found.first().is_some_and(|(h, _)| h.is_custom() != histogram.is_custom());
+                    unfit = found.first().is_some_and(|(first, _)| {
+                        first.is_custom() != histogram.is_custom()
+                            || (strict && first.bounds != histogram.bounds)
+                    });
                     found.push((histogram, name));
                     if unfit && !number_first {
                         // The rest is not looked at.
@@ -143,9 +155,9 @@ impl Evaluator<'_> {
         found: &[(Arc<Histogram>, &str)],
         is_mixed: bool,
     ) -> f64 {
-        let at = aggregate.inner.bare().span;
+        let at = self.inner_place(aggregate);
         let histograms = found.iter().map(|(histogram, _)| histogram);
-        let mut seen = Seen::default();
+        let mut seen = Seen::new(self.natives.release());
         let total = if aggregate.op == AggregateOp::Sum {
             sum(histograms, &mut seen)
         } else {
@@ -155,11 +167,14 @@ impl Evaluator<'_> {
         if let Some(info) = info {
             self.natives.info(info, at);
         }
-        let Ok(total) = total else {
-            // The one is named that did not fit to those before.
-            let name = found.last().map_or("", |(_, name)| name);
-            self.natives.warn(words::mixed_schemas(name), at);
-            return ABSENT;
+        let total = match total {
+            Ok(total) => total,
+            Err(why) => {
+                // The one is named that did not fit to those before.
+                let name = found.last().map_or("", |(_, name)| name);
+                self.natives.warn(words::unfit(why, name), at);
+                return ABSENT;
+            }
         };
         if let (Some(warning), false) = (warning, is_mixed) {
             self.natives.warn(warning, at);

@@ -9,6 +9,7 @@ use super::element;
 use crate::eval::truth;
 use crate::functions::native::words::{self, Operation};
 use crate::native::Natives;
+use crate::options::Release;
 use crate::plan::{Binary, BinaryOp, Span};
 
 /// A value that is either.
@@ -97,24 +98,24 @@ impl Remarks {
 /// Two elements, histograms or not.
 pub(super) fn pair(binary: &Binary, natives: &Natives, a: f64, b: f64) -> Verdict {
     let (left, right) = (Side::of(a, natives), Side::of(b, natives));
-    let op = binary.op;
+    let (op, release) = (binary.op, natives.release());
     let outcome = match (&left, &right) {
         (Side::Number(_), Side::Number(_)) if op.is_trim() => Outcome::Unfit,
         (Side::Number(a), Side::Number(b)) => return judged(element(binary, *a, *b)),
         (Side::Number(number), Side::Histogram(histogram)) => match op {
-            BinaryOp::Multiply => changed(histogram, |copy| copy.multiply(*number)),
+            BinaryOp::Multiply => changed(histogram, release, |copy| copy.multiply(*number)),
             _ => Outcome::Unfit,
         },
         (Side::Histogram(histogram), Side::Number(number)) => match op {
-            BinaryOp::Multiply => changed(histogram, |copy| copy.multiply(*number)),
-            BinaryOp::Divide => changed(histogram, |copy| copy.divide(*number)),
+            BinaryOp::Multiply => changed(histogram, release, |copy| copy.multiply(*number)),
+            BinaryOp::Divide => changed(histogram, release, |copy| copy.divide(*number)),
             BinaryOp::TrimBelow => Outcome::New(histogram.trimmed(*number, TrimSide::Below)),
             BinaryOp::TrimAbove => Outcome::New(histogram.trimmed(*number, TrimSide::Above)),
             _ => Outcome::Unfit,
         },
         (Side::Histogram(left), Side::Histogram(right)) => match op {
-            BinaryOp::Add => combined(left, right, Operation::Add),
-            BinaryOp::Subtract => combined(left, right, Operation::Subtract),
+            BinaryOp::Add => combined(left, right, Operation::Add, release),
+            BinaryOp::Subtract => combined(left, right, Operation::Subtract, release),
             BinaryOp::Equal => Outcome::Holds(left == right),
             BinaryOp::NotEqual => Outcome::Holds(left != right),
             _ => Outcome::Unfit,
@@ -153,24 +154,37 @@ pub(super) fn judged(value: f64) -> Verdict {
     if is_absent(value) { Verdict::Filtered } else { Verdict::Kept(value) }
 }
 
-fn changed(histogram: &Histogram, change: impl FnOnce(&mut Histogram)) -> Outcome {
+fn changed(
+    histogram: &Histogram,
+    release: Release,
+    change: impl FnOnce(&mut Histogram),
+) -> Outcome {
     let mut copy = histogram.clone();
     change(&mut copy);
+    if release == Release::V3_5 {
+        copy.hint = histogram.hint;
+    }
     Outcome::New(copy.compacted())
 }
 
-fn combined(left: &Histogram, right: &Histogram, operation: Operation) -> Outcome {
+fn combined(
+    left: &Histogram,
+    right: &Histogram,
+    operation: Operation,
+    release: Release,
+) -> Outcome {
     let mut copy = left.clone();
     let done = match operation {
         Operation::Subtract => copy.subtract(right),
         _ => copy.add(right),
     };
     let Ok(done) = done.map_err(|Incompatible| ()) else { return Outcome::Incompatible };
-    if done.collision {
-        return Outcome::Collision(operation);
-    }
-    if operation == Operation::Subtract {
-        copy.hint = Hint::Gauge;
+    match release {
+        Release::V3_5 if done.bounds => return Outcome::Incompatible,
+        Release::Newest if done.collision => return Outcome::Collision(operation),
+        Release::V3_5 if operation == Operation::Subtract => copy.hint = left.hint,
+        Release::Newest if operation == Operation::Subtract => copy.hint = Hint::Gauge,
+        _ => {}
     }
     copy.compact();
     if done.bounds { Outcome::Reconciled(copy, operation) } else { Outcome::New(copy) }

@@ -8,8 +8,9 @@ use self::bucket::{Bucket, fraction, quantile};
 use crate::Error;
 use crate::column::{Column, Slots, drop_metadata, join_same};
 use crate::eval::Evaluator;
+use crate::functions::native::words::of_metric;
 use crate::options::Release;
-use crate::plan::{Call, Func, Node, Span, quoted};
+use crate::plan::{Call, Func, Span, quoted};
 use crate::steps::Steps;
 
 mod bucket;
@@ -37,13 +38,20 @@ impl Evaluator<'_> {
             Func::HistogramFraction => 2,
             _ => 0,
         };
+        let release = self.options.release;
         let arg = call.arg(vector)?.bare();
+        let at = call.place(call.arg(vector)?, release);
+        // Where observations of NaN are said to be: 3.5 names the number before them.
+        let place = match release {
+            Release::V3_5 => call.place(call.arg(0)?, release),
+            Release::Newest => at,
+        };
         let mut numbers = Vec::new();
         for (index, arg) in call.args.iter().enumerate() {
             if index != vector && arg.value_type() == crate::ValueType::Scalar {
                 let values = self.scalar(arg, steps)?;
                 if call.function.func != Func::HistogramFraction {
-                    self.warn_each_quantile(&values, arg.bare().span);
+                    self.warn_each_quantile(&values, call.place(arg, release));
                 }
                 numbers.push(values);
             }
@@ -53,21 +61,18 @@ impl Evaluator<'_> {
         let mut natives = self.natives.split(&mut columns);
         let func = call.function.func;
         let mut out = Vec::new();
-        if !matches!(
-            func,
-            Func::HistogramQuantile | Func::HistogramQuantiles | Func::HistogramFraction
-        ) {
+        if !func.reads_buckets() {
             return self.figures(func, natives);
         }
-        let histograms = self.histograms(&columns, arg);
-        self.drop_conflicts(&mut natives, &histograms, &mut columns, arg);
+        let histograms = self.histograms(&columns, at);
+        self.drop_conflicts(&mut natives, &histograms, &mut columns, at);
         for column in &mut natives {
             self.drop_name(column);
         }
         if call.function.func == Func::HistogramQuantiles {
             let label = call.text(1)?;
             for q in &numbers {
-                self.native_quantiles(&natives, (q, Some(label)), arg, &mut out);
+                self.native_quantiles(&natives, (q, Some(label)), place, &mut out);
                 for histogram in &histograms {
                     let q = (q.as_slice(), Some(label));
                     self.quantiles(histogram, &columns, q, steps, &mut repairs, &mut out)?;
@@ -75,8 +80,8 @@ impl Evaluator<'_> {
             }
         } else {
             match numbers.as_slice() {
-                [q] => self.native_quantiles(&natives, (q, None), arg, &mut out),
-                [low, high] => self.native_fractions(&natives, (low, high), arg, &mut out),
+                [q] => self.native_quantiles(&natives, (q, None), place, &mut out),
+                [low, high] => self.native_fractions(&natives, (low, high), place, &mut out),
                 _ => {}
             }
             for histogram in &histograms {
@@ -86,7 +91,6 @@ impl Evaluator<'_> {
                         self.quantiles(histogram, &columns, q, steps, &mut repairs, &mut out)?;
                     }
                     [low, high] => {
-                        let release = self.options.release;
                         out.extend(fractions(histogram, &columns, (low, high, release), steps));
                     }
                     _ => {}
@@ -96,8 +100,8 @@ impl Evaluator<'_> {
                 self.drop_name(column);
             }
         }
-        for text in repairs.texts(self.options.release == Release::Newest) {
-            self.notes.info(&text, arg.span);
+        for text in repairs.texts(release == Release::Newest) {
+            self.notes.info(&text, at);
         }
         join_same(out, false)
     }
@@ -127,18 +131,18 @@ impl Evaluator<'_> {
     }
 
     /// Sorts columns into histograms; warns of those without a bound.
-    fn histograms(&mut self, columns: &[Column], arg: &Node) -> Vec<Histogram> {
+    fn histograms(&mut self, columns: &[Column], at: Span) -> Vec<Histogram> {
         let mut places: HashMap<Labels, usize, Hashing> = HashMap::default();
         let mut histograms: Vec<Histogram> = Vec::new();
         for (index, column) in columns.iter().enumerate() {
             let bound = column.labels.get(BOUND).unwrap_or("");
             let Some(bound) = parse_bound(bound) else {
-                let name = shown_name(&column.labels);
+                let name = of_metric(column.labels.metric_name(), self.options.release);
                 let bound = quoted(bound);
                 let message = format!(
                     "bucket label \"{BOUND}\" is missing or has a malformed value of {bound}{name}"
                 );
-                self.notes.warn(&message, arg.bare().span);
+                self.notes.warn(&message, at);
                 continue;
             };
             let mut builder = LabelsBuilder::from_labels(&column.labels);
@@ -177,7 +181,8 @@ impl Evaluator<'_> {
             let q = q.get(step).copied().unwrap_or(f64::NAN);
             let (value, repair) = quantile(q, &mut buckets);
             if let Some(repair) = repair {
-                repairs.add(&shown_name(&histogram.labels), steps.at(step), repair);
+                let name = of_metric(histogram.labels.metric_name(), self.options.release);
+                repairs.add(&name, steps.at(step), repair);
             }
             let key = if label.is_some() { q.to_bits() } else { 0 };
             let place = by_label.iter().position(|(have, _)| *have == key).unwrap_or_else(|| {
@@ -216,14 +221,6 @@ impl<'a> LabelledSlots<'a> {
         let mut builder = LabelsBuilder::from_labels(&self.base);
         builder.set(label, &format::open_metrics(q));
         builder.build()
-    }
-}
-
-/// The metric's name for an annotation, if it has one.
-fn shown_name(labels: &Labels) -> String {
-    match labels.metric_name() {
-        "" => String::new(),
-        name => format!(" for metric name {}", quoted(name)),
     }
 }
 

@@ -8,6 +8,7 @@ use narthex_model::{ABSENT, Histogram, Timestamp};
 use super::WindowFn;
 use crate::Error;
 use crate::native::{Setting, is_handle};
+use crate::options::Release;
 use crate::plan::{Edge, Func, Span, quoted};
 use crate::window::Window;
 
@@ -80,6 +81,12 @@ impl Case<'_> {
 
 fn is_gauge(histogram: &Histogram) -> bool {
     histogram.hint == Hint::Gauge
+}
+
+/// Whether the counter began anew between two histograms. In 3.5 other bounds are a reset.
+fn is_reset(before: &Histogram, now: &Histogram, case: Case<'_>) -> bool {
+    let strict = case.setting.natives.release() == Release::V3_5 && now.hint != Hint::NotReset;
+    (strict && now.is_custom() && now.bounds != before.bounds) || now.is_reset_since(before)
 }
 
 impl Split {

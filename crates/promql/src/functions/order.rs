@@ -6,12 +6,13 @@ use crate::Error;
 use crate::column::Column;
 use crate::eval::Evaluator;
 use crate::gosort;
+use crate::options::Release;
 use crate::plan::{Call, Func, Span};
 use crate::steps::Steps;
 
 impl Evaluator<'_> {
     fn warn_order(&mut self, span: Span, steps: Steps) {
-        if steps.count > 1 {
+        if steps.count > 1 && self.options.release == Release::Newest {
             let message = "sort is ineffective for range queries since results are always \
                            ordered by labels";
             self.notes.warn(message, span);

@@ -10,19 +10,21 @@ fn positions(window: &Window<'_>) -> std::ops::Range<usize> {
     window.low..window.low + window.values.len()
 }
 
+/// The sum, if it is known of sums that windows share.
+fn shared_sum(window: &Window<'_>) -> Option<Sum> {
+    let windows = window.place.map_or(1, |place| place.walk.places.len());
+    window.track.sum(positions(window), windows)
+}
+
 pub(super) fn sum(window: &Window<'_>, _: &[f64]) -> f64 {
-    let sum = window.track.sum(positions(window));
-    if sum.value.is_finite() {
-        return sum.total();
-    }
-    window.values.iter().fold(Sum::default(), |sum, &value| sum.plus(value)).total()
+    let one_by_one = || window.values.iter().fold(Sum::default(), |sum, &value| sum.plus(value));
+    shared_sum(window).unwrap_or_else(one_by_one).total()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a window holds far fewer than 2^53 samples")]
 pub(super) fn avg(window: &Window<'_>, _: &[f64]) -> f64 {
     let Some((&first, rest)) = window.values.split_first() else { return ABSENT };
-    let sum = window.track.sum(positions(window));
-    if sum.value.is_finite() {
+    if let Some(sum) = shared_sum(window) {
         let count = window.values.len() as f64;
         return sum.value / count + sum.rest / count;
     }

@@ -99,6 +99,11 @@ pub enum Func {
 }
 
 impl Func {
+    /// Whether it tells something of the buckets of classic histograms too.
+    pub(crate) fn reads_buckets(self) -> bool {
+        matches!(self, Self::HistogramQuantile | Self::HistogramQuantiles | Self::HistogramFraction)
+    }
+
     /// Whether the value depends on the time of evaluation even where the arguments do not.
     pub(crate) fn depends_on_time(self) -> bool {
         matches!(

@@ -110,7 +110,9 @@ impl Series {
     /// Where it stands among the series: those with close numbers are stored close together and
     /// read fastest one after the other.
     pub fn shelf(&self) -> u32 {
-        self.number
+        // One of histograms only has no number itself.
+        let own = Some(self.number).filter(|&number| number != 0);
+        own.into_iter().chain(self.parts.iter().map(|part| part.series.number)).min().unwrap_or(0)
     }
 
     /// Its labels.

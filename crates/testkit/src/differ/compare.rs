@@ -11,16 +11,8 @@ use crate::http;
 /// By how much two values may differ, absolute or relative to the larger one.
 const TOLERANCE: f64 = 1e-9;
 
-/// What Prometheus 3.5 says, or does not say, otherwise than later versions, which narthex follows:
-/// warnings that are new, and a part of one that is gone.
-const NEW_WARNINGS: [&str; 2] = [
-    "sort is ineffective for range queries",
-    "conflicting counter resets during histogram aggregation",
-];
-const GONE_PART: &str = " for metric name \"\"";
-
 /// How often the first server is asked again when the answers differ.
-const ASKED_AGAIN: usize = 6;
+const ASKED_AGAIN: usize = 10;
 
 /// Longest part of an answer that is shown.
 const SHOWN_BYTES_MAX: usize = 1200;
@@ -100,18 +92,20 @@ impl Comparison {
 pub fn ask(ports: (u16, u16), question: &Question) -> io::Result<Comparison> {
     let (first, second) = (one(ports.0, question)?, one(ports.1, question)?);
     let mut judge = judge(question, &first, &second);
+    let failed = first["status"] == "error" && second["status"] == "error";
+    let mut other_words = failed && first["error"] != second["error"];
     let mut undecided = false;
-    if !judge.differences.is_empty() {
+    if other_words || !judge.differences.is_empty() {
         for _ in 0..ASKED_AGAIN {
             let again = one(ports.0, question)?;
             undecided |= !self::judge(question, &first, &again).differences.is_empty();
+            undecided |= first["error"] != again["error"];
         }
     }
     if undecided {
         judge.differences.clear();
+        other_words = false;
     }
-    let failed = first["status"] == "error" && second["status"] == "error";
-    let other_words = failed && first["error"] != second["error"];
     let Judge { differences, other_places, .. } = judge;
     let question = question.clone();
     let compared = Comparison {
@@ -268,10 +262,7 @@ impl Judge {
 /// Annotations, in any order. Servers cut them at ten, and which ten is chance.
 fn notes(list: &Value) -> Vec<String> {
     let list = list.as_array().into_iter().flatten();
-    let texts = list
-        .filter_map(Value::as_str)
-        .filter(|text| !NEW_WARNINGS.iter().any(|new| text.contains(new)));
-    let mut notes: Vec<String> = texts.map(|text| text.replace(GONE_PART, "")).collect();
+    let mut notes: Vec<String> = list.filter_map(Value::as_str).map(str::to_owned).collect();
     notes.sort();
     if notes.iter().any(|note| note.contains(" annotations omitted")) {
         return vec!["more than ten".to_owned()];

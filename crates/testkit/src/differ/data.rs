@@ -4,9 +4,12 @@ use std::io;
 
 use prost::Message as _;
 
+use self::native::{NativeRequest, NativeSeries};
 use super::random::Random;
 use crate::http;
 use crate::receiver::{Label, Sample, TimeSeries, WriteRequest};
+
+mod native;
 
 /// From one sample of a series to the next, in milliseconds.
 const STEP_MS: i64 = 15_000;
@@ -24,53 +27,6 @@ const INSTANCES: [&str; 3] =
 /// Upper bounds of the histogram.
 const BOUNDS: [&str; 10] =
     ["0.0001", "0.001", "0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf"];
-
-/// A request with native histograms.
-#[derive(Clone, PartialEq, prost::Message)]
-struct NativeRequest {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<NativeSeries>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct NativeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Native>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Native {
-    #[prost(uint64, tag = "1")]
-    count: u64,
-    #[prost(double, tag = "3")]
-    sum: f64,
-    #[prost(sint32, tag = "4")]
-    schema: i32,
-    #[prost(double, tag = "5")]
-    zero_threshold: f64,
-    #[prost(uint64, tag = "6")]
-    zero_count: u64,
-    #[prost(message, repeated, tag = "8")]
-    negative_spans: Vec<NativeSpan>,
-    #[prost(sint64, repeated, tag = "9")]
-    negative_deltas: Vec<i64>,
-    #[prost(message, repeated, tag = "11")]
-    positive_spans: Vec<NativeSpan>,
-    #[prost(sint64, repeated, tag = "12")]
-    positive_deltas: Vec<i64>,
-    #[prost(int64, tag = "15")]
-    timestamp: i64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-struct NativeSpan {
-    #[prost(sint32, tag = "1")]
-    offset: i32,
-    #[prost(uint32, tag = "2")]
-    length: u32,
-}
 
 /// All series, each with its samples in order of time.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +56,8 @@ impl Data {
         data.odd(&mut random);
         data.many(&mut random);
         for instance in INSTANCES {
-            data.native(&mut random, instance);
+            let steps = (data.first_ms, steps);
+            data.native.extend(native::series(&mut random, instance, steps));
         }
         data
     }
@@ -127,7 +84,7 @@ impl Data {
             let ms = i64::try_from(step).unwrap_or(0) * STEP_MS;
             let until = if step >= self.steps { i64::MAX } else { self.first_ms + ms };
             push(port, &self.between(from, until).encode_to_vec())?;
-            push(port, &self.native_between(from, until).encode_to_vec())?;
+            push(port, &self.native_between(from, until).bytes())?;
             from = until;
         }
         Ok(())
@@ -147,50 +104,17 @@ impl Data {
         let part = |series: &NativeSeries| {
             let histograms = series.histograms.iter();
             let within = histograms.filter(|h| (from..until).contains(&h.timestamp));
-            NativeSeries { labels: series.labels.clone(), histograms: within.cloned().collect() }
-        };
-        let parts = self.native.iter().map(part).filter(|part| !part.histograms.is_empty());
-        NativeRequest { series: parts.collect() }
-    }
-
-    /// A native histogram whose buckets grow, and whose schema changes once. It neither begins nor
-    /// begins anew near zero: there later versions of Prometheus extrapolate less than 3.5.
-    #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    fn native(&mut self, random: &mut Random, instance: &str) {
-        let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
-        let labels = vec![
-            label("__name__", "demo_native_seconds"),
-            label("instance", instance),
-            label("job", "demo"),
-        ];
-        let (mut counts, mut zero, mut sum) = ([100_000_i64; 6], 1000_u64, 1000.0);
-        let mut histograms = Vec::new();
-        for step in 0..self.steps {
-            for count in &mut counts {
-                let more = i64::try_from(random.below(4)).unwrap_or(0);
-                *count += more;
-                sum += more as f64 * 0.3;
+            let samples = series.samples.iter();
+            let numbers = samples.filter(|sample| (from..until).contains(&sample.timestamp));
+            NativeSeries {
+                labels: series.labels.clone(),
+                samples: numbers.copied().collect(),
+                histograms: within.cloned().collect(),
             }
-            zero += u64::from(random.chance(20));
-            let [below @ .., near, far] = &counts;
-            let total: i64 = counts.iter().sum();
-            histograms.push(Native {
-                count: zero + total.unsigned_abs(),
-                sum,
-                schema: i32::from(step < self.steps / 2),
-                zero_threshold: 0.001,
-                zero_count: zero,
-                negative_spans: vec![NativeSpan { offset: 0, length: 2 }],
-                negative_deltas: deltas(&[*near, *far]),
-                positive_spans: vec![
-                    NativeSpan { offset: -2, length: 3 },
-                    NativeSpan { offset: 2, length: 1 },
-                ],
-                positive_deltas: deltas(below),
-                timestamp: self.first_ms + i64::try_from(step).unwrap_or(0) * STEP_MS,
-            });
-        }
-        self.native.push(NativeSeries { labels, histograms });
+        };
+        let is_used = |part: &NativeSeries| !part.histograms.is_empty() || !part.samples.is_empty();
+        let parts = self.native.iter().map(part).filter(is_used);
+        NativeRequest { series: parts.collect() }
     }
 
     /// Adds a series whose value at each step is what `value` tells: `None` leaves a gap.
@@ -258,12 +182,6 @@ impl Data {
             });
         }
     }
-}
-
-/// The first count, then by how much each exceeds the one before.
-fn deltas(counts: &[i64]) -> Vec<i64> {
-    let before = std::iter::once(&0).chain(counts);
-    counts.iter().zip(before).map(|(count, before)| count - before).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few hundred steps")]

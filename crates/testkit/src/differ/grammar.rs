@@ -1,203 +1,23 @@
 //! Random queries over the whole grammar, nearly all of them valid.
 //!
 //! Each function gives an expression of one type. What Prometheus 3.5 does not know is left out, and
-//! so is what later versions mended: `info()`, which there gives the labels of one target to another,
-//! and `histogram_fraction` of classic buckets, which is NaN below the first bound.
+//! so is `info()`, which there gives the labels of one target to another.
 
 use std::fmt::Write as _;
 
 use super::random::Random;
 use super::{Question, When};
 
+mod words;
+
+use words::{
+    AGGREGATORS, ARITHMETIC, BUCKETS, COMPARISONS, COUNTERS, DURATIONS, EXACT, GAUGES, LABELS,
+    NATIVE, NUMBERS, OF_NATIVE, OF_NOTHING, OF_RANGE, OF_VECTOR, OFFSETS, OVER_MIXED, OVER_NATIVE,
+    SELECTORS, STEPS,
+};
+
 /// Deepest nesting.
 const DEPTH_MAX: usize = 4;
-
-const COUNTERS: &[&str] = &[
-    "demo_cpu_usage_seconds_total",
-    "demo_cpu_usage_seconds_total{mode=\"idle\"}",
-    "demo_api_http_requests_total",
-    "demo_items_shipped_total",
-    "demo_api_request_duration_seconds_count",
-    "demo_vanishing_total",
-    "many_total",
-    "many_total{group=\"1\"}",
-];
-
-const GAUGES: &[&str] = &[
-    "demo_memory_usage_bytes",
-    "demo_memory_usage_bytes{type=~\"free|used\"}",
-    "demo_num_cpus",
-    "demo_disk_usage_bytes",
-    "demo_disk_total_bytes",
-    "demo_api_http_requests_in_progress",
-    "demo_batch_last_success_timestamp_seconds",
-    "demo_batch_last_run_duration_seconds",
-    "demo_intermittent_metric",
-    "demo_build_info",
-    "up",
-    "up{instance=~\".*1\"}",
-    "odd_values",
-    "odd_values{kind!~\".*nan.*|.*inf\"}",
-    "odd_values{kind=\"walk\"}",
-    "odd_values{kind=\"sparse\"}",
-    "odd_labels",
-    "{\"odd.metric\"}",
-    "{\"odd.metric\", \"odd.label\"=~\".+\"}",
-    "odd:colon",
-    "odd_newcomer",
-    "nonexistent",
-    "target_info",
-];
-
-const SELECTORS: &[&str] = &[
-    "{__name__=~\"demo_(num_cpus|disk_.+)\"}",
-    "{__name__=~\"demo_api_request_duration_seconds_.+\",method=\"GET\"}",
-    "{job=\"demo\",type!=\"\"}",
-    "{instance=\"demo.promlabs.com:10001\",mode=~\"i.*\"}",
-    "{__name__=\"up\",job!=\"x\"}",
-];
-
-const BUCKETS: &[&str] = &[
-    "demo_api_request_duration_seconds_bucket",
-    "demo_api_request_duration_seconds_bucket{method=\"GET\"}",
-    "demo_api_request_duration_seconds_bucket{le!=\"+Inf\"}",
-];
-
-const NATIVE: &[&str] = &[
-    "demo_native_seconds",
-    "demo_native_seconds{instance=~\".*[01]\"}",
-    "rate(demo_native_seconds[5m])",
-    "increase(demo_native_seconds[10m])",
-    "sum(rate(demo_native_seconds[5m]))",
-    "sum by (instance) (demo_native_seconds)",
-    "avg(demo_native_seconds)",
-    "demo_native_seconds * 2",
-    "irate(demo_native_seconds[1m])",
-    "sum_over_time(demo_native_seconds[2m])",
-    "-demo_native_seconds",
-    "demo_native_seconds + demo_native_seconds",
-    "demo_native_seconds / 3",
-    "last_over_time(demo_native_seconds[1m])",
-    "{job=\"demo\", __name__=~\"demo_native_seconds|demo_num_cpus\"}",
-];
-
-/// Functions of native histograms.
-const OF_NATIVE: &[&str] = &[
-    "histogram_count",
-    "histogram_sum",
-    "histogram_avg",
-    "histogram_stddev",
-    "histogram_stdvar",
-    "count",
-    "absent",
-    "timestamp",
-    "abs",
-    "",
-];
-
-const LABELS: &[&str] = &[
-    "instance",
-    "job",
-    "mode",
-    "type",
-    "method",
-    "path",
-    "status",
-    "le",
-    "i",
-    "group",
-    "kind",
-    "__name__",
-    "nonexistent",
-    "version",
-];
-
-/// Functions of a vector.
-const OF_VECTOR: &[&str] = &[
-    "abs",
-    "ceil",
-    "floor",
-    "exp",
-    "sqrt",
-    "ln",
-    "log2",
-    "log10",
-    "sgn",
-    "round",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "deg",
-    "rad",
-    "timestamp",
-    "sort",
-    "sort_desc",
-    "absent",
-    "minute",
-    "hour",
-    "day_of_week",
-    "day_of_month",
-    "day_of_year",
-    "days_in_month",
-    "month",
-    "year",
-    "histogram_count",
-    "histogram_sum",
-    "histogram_avg",
-    "histogram_stddev",
-    "histogram_stdvar",
-];
-
-/// Functions of a range.
-const OF_RANGE: &[&str] = &[
-    "rate",
-    "increase",
-    "delta",
-    "irate",
-    "idelta",
-    "deriv",
-    "resets",
-    "changes",
-    "avg_over_time",
-    "min_over_time",
-    "max_over_time",
-    "sum_over_time",
-    "count_over_time",
-    "stddev_over_time",
-    "stdvar_over_time",
-    "last_over_time",
-    "present_over_time",
-    "absent_over_time",
-    "mad_over_time",
-    "ts_of_max_over_time",
-    "ts_of_min_over_time",
-    "ts_of_last_over_time",
-];
-
-const AGGREGATORS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
-
-const DURATIONS: &[&str] =
-    &["15s", "1m", "1m30s", "5m", "7m", "10m", "30m", "1h", "20s", "1s", "14s999ms"];
-
-const OFFSETS: &[&str] = &["15s", "1m", "5m", "10m", "-1m", "-5m", "1h", "37s", "0s"];
-
-const NUMBERS: &[&str] = &[
-    "0", "1", "2", "0.5", "-1", "1e3", "0x1f", "1e-9", "NaN", "Inf", "-Inf", "3.14159", "1e300",
-    ".25", "100", "-0", "5m", "0.1", "1e18",
-];
-
-const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
-
-const COMPARISONS: &[&str] = &["==", "!=", "<", ">", "<=", ">="];
 
 /// Writes queries.
 #[derive(Clone, Debug)]
@@ -242,7 +62,7 @@ impl Grammar {
         if self.random.chance(40) {
             return When::At(one);
         }
-        let step = [1_000, 7_000, 10_000, 15_000, 30_000, 60_000, 311_000];
+        let step = [333, 1_000, 1_500, 7_000, 10_000, 15_000, 30_000, 60_000, 61_001, 311_000];
         let step = step[self.random.below(step.len())];
         let start = one.min(other);
         let end = one.max(other).min(start + 300 * step);
@@ -261,9 +81,9 @@ impl Grammar {
             64..84 => self.binary(depth - 1),
             84..90 => self.quantile(depth - 1),
             90..91 => format!("vector({})", self.scalar(depth - 1)),
-            91..93 => self.native(),
-            93..94 => format!("({})", self.vector(depth - 1)),
-            94..96 => format!("-{}", self.operand(depth - 1)),
+            91..94 => self.native(),
+            94 => format!("({})", self.vector(depth - 1)),
+            95 => format!("-{}", self.operand(depth - 1)),
             _ => self.relabel(depth - 1),
         }
     }
@@ -313,17 +133,16 @@ impl Grammar {
     fn matrix(&mut self, depth: usize) -> String {
         let duration = self.random.pick(DURATIONS);
         if depth > 0 && self.random.chance(25) {
-            let inner = match self.random.below(3) {
+            let inner = match self.random.below(4) {
                 0 => self.metric(),
-                1 => self.range_function(depth - 1),
+                1 => {
+                    let metric = self.metric();
+                    self.moved(metric)
+                }
+                2 => self.range_function(depth - 1),
                 _ => format!("({})", self.vector(depth - 1)),
             };
-            let step = match self.random.below(4) {
-                0 => "",
-                1 => "10s",
-                2 => "15s",
-                _ => "1m",
-            };
+            let step = self.random.pick(STEPS);
             let text = format!("{inner}[{duration}:{step}]");
             return self.moved(text);
         }
@@ -361,7 +180,7 @@ impl Grammar {
 
     fn function(&mut self, depth: usize) -> String {
         let inner = self.vector(depth);
-        match self.random.below(12) {
+        match self.random.below(13) {
             0 => {
                 let (low, high) = (self.scalar(1), self.scalar(1));
                 format!("clamp({inner}, {low}, {high})")
@@ -369,7 +188,8 @@ impl Grammar {
             1 => format!("clamp_min({inner}, {})", self.scalar(1)),
             2 => format!("clamp_max({inner}, {})", self.scalar(1)),
             3 => format!("round({inner}, {})", self.scalar(1)),
-            4 if self.experimental => {
+            4 => self.random.pick(OF_NOTHING).to_owned(),
+            5 if self.experimental => {
                 let label = self.random.pick(LABELS);
                 let order = self.random.pick(&["sort_by_label", "sort_by_label_desc"]);
                 format!("{order}({inner}, \"{label}\")")
@@ -411,18 +231,20 @@ impl Grammar {
         let parameter = match self.random.below(12) {
             0 | 1 => {
                 let which = self.random.pick(&["topk", "bottomk"]);
-                let count = self.random.pick(&["1", "2", "3", "5", "0", "-1", "2.7", "1000"]);
-                Some((which, count.to_owned()))
+                Some((which, self.count()))
             }
             2 => Some(("quantile", self.scalar(1))),
             3 => {
-                // Sines and powers may differ in their last digit, which is a label here.
-                inner = format!("round({inner}, 0.001)");
-                Some(("count_values", "\"value\"".to_owned()))
+                // Sums may differ in their last digit, which is a label here.
+                inner = match self.random.below(3) {
+                    0 => self.selector(),
+                    1 => format!("{}({})", self.random.pick(EXACT), self.selector()),
+                    _ => format!("round({inner}, 0.001)"),
+                };
+                let label = self.random.pick(&["value", "value", "instance", "__name__", "le"]);
+                Some(("count_values", format!("\"{label}\"")))
             }
-            4 if self.experimental => {
-                Some(("limitk", self.random.pick(&["1", "2", "10", "0"]).to_owned()))
-            }
+            4 if self.experimental => Some(("limitk", self.count())),
             5 if self.experimental => {
                 Some(("limit_ratio", self.random.pick(&["0.5", "-0.3", "1", "0.9"]).to_owned()))
             }
@@ -442,9 +264,27 @@ impl Grammar {
         }
     }
 
+    /// How many elements are to stay.
+    fn count(&mut self) -> String {
+        match self.random.below(8) {
+            0 => self.scalar(2),
+            _ => self.random.pick(&["1", "2", "3", "5", "0", "-1", "2.7", "1000", "20"]).to_owned(),
+        }
+    }
+
     fn binary(&mut self, depth: usize) -> String {
         let left = self.operand(depth);
-        match self.random.below(10) {
+        match self.random.below(11) {
+            10 => {
+                // Several may match, but for what the comparison filters out.
+                let (many, one) = (self.random.pick(COUNTERS), self.random.pick(GAUGES));
+                let (many, one) = (many.to_owned(), self.moved(one.to_owned()));
+                let operator = self.random.pick(COMPARISONS);
+                let labels =
+                    self.random.pick(&["on (instance)", "on (job)", "ignoring (mode, type)"]);
+                let number = self.random.pick(NUMBERS);
+                format!("{many} {operator} {labels} ({one} > {number})")
+            }
             0..3 => {
                 let scalar = self.scalar(1);
                 let operator = self.operator();
@@ -514,14 +354,28 @@ impl Grammar {
             3 => format!("sum without (instance) (increase({of}[10m]))"),
             _ => self.vector(depth),
         };
+        if self.random.chance(25) {
+            return format!("histogram_fraction({}, {}, {inner})", self.scalar(0), self.scalar(0));
+        }
         format!("histogram_quantile({}, {inner})", self.scalar(1))
     }
 
     fn native(&mut self) -> String {
-        let inner = self.random.pick(NATIVE);
-        match self.random.below(4) {
+        let metric = self.random.pick(NATIVE);
+        let metric =
+            if self.random.chance(20) { self.moved(metric.to_owned()) } else { metric.to_owned() };
+        let inner = self.random.pick(OVER_NATIVE);
+        let inner = inner.replace('$', self.random.pick(DURATIONS));
+        let fits = !metric.contains([' ', '@']) || !inner.contains('[');
+        let inner = inner.replace('#', if fits { &metric } else { "demo_native_seconds" });
+        match self.random.below(6) {
             0 => format!("histogram_quantile({}, {inner})", self.scalar(0)),
             1 => format!("histogram_fraction({}, {}, {inner})", self.scalar(0), self.scalar(0)),
+            2 => {
+                let (of, length) = (self.random.pick(OVER_MIXED), self.random.pick(DURATIONS));
+                let metric = self.random.pick(NATIVE);
+                format!("{of}({metric}[{length}])")
+            }
             _ => format!("{}({inner})", self.random.pick(OF_NATIVE)),
         }
     }

@@ -8,7 +8,7 @@ use crate::column::{Column, Slots};
 use crate::eval::Evaluator;
 use crate::functions::native::words;
 use crate::native::{Natives, is_handle};
-use crate::plan::{Func, Node};
+use crate::plan::{Func, Span};
 
 /// A number that a histogram has.
 fn figure(func: Func, histogram: &Histogram) -> f64 {
@@ -55,7 +55,7 @@ impl Evaluator<'_> {
         natives: &mut [Column],
         histograms: &[super::Histogram],
         columns: &mut [Column],
-        arg: &Node,
+        place: Span,
     ) {
         for native in natives {
             let labels = native.labels.filtered(|name| name != super::BOUND);
@@ -74,7 +74,8 @@ impl Evaluator<'_> {
                 if both { ABSENT } else { value }
             });
             if conflict {
-                self.natives.warn(words::mixed_kinds(labels.metric_name()), arg.span);
+                self.natives
+                    .warn(words::mixed_kinds(labels.metric_name(), self.natives.release()), place);
             }
         }
     }
@@ -84,7 +85,7 @@ impl Evaluator<'_> {
         &self,
         natives: &[Column],
         (q, label): (&[f64], Option<&str>),
-        arg: &Node,
+        at: Span,
         out: &mut Vec<Column>,
     ) {
         for native in natives {
@@ -92,7 +93,7 @@ impl Evaluator<'_> {
             for (step, value) in native.iter() {
                 let Some(histogram) = self.natives.get(value) else { continue };
                 let q = q.get(step).copied().unwrap_or(f64::NAN);
-                let value = self.estimated(histogram.quantile(q), native, arg);
+                let value = self.estimated(histogram.quantile(q), native, at);
                 let key = if label.is_some() { q.to_bits() } else { 0 };
                 let place = by_value.iter().position(|(have, _)| *have == key);
                 let place = place.unwrap_or_else(|| {
@@ -120,7 +121,7 @@ impl Evaluator<'_> {
         &self,
         natives: &[Column],
         (low, high): (&[f64], &[f64]),
-        arg: &Node,
+        place: Span,
         out: &mut Vec<Column>,
     ) {
         let at = |values: &[f64], step: usize| values.get(step).copied().unwrap_or(f64::NAN);
@@ -129,7 +130,7 @@ impl Evaluator<'_> {
             column.map(|step, value| match self.natives.get(value) {
                 Some(histogram) => {
                     let fraction = histogram.fraction(at(low, step), at(high, step));
-                    self.estimated(fraction, native, arg)
+                    self.estimated(fraction, native, place)
                 }
                 None => ABSENT,
             });
@@ -138,7 +139,7 @@ impl Evaluator<'_> {
     }
 
     /// The value of an estimate, with what is odd about it noted.
-    fn estimated(&self, estimate: Estimate, column: &Column, arg: &Node) -> f64 {
+    fn estimated(&self, estimate: Estimate, column: &Column, at: Span) -> f64 {
         if let Some(oddity) = estimate.oddity {
             let text = match oddity {
                 Oddity::NanResult => {
@@ -152,8 +153,8 @@ impl Evaluator<'_> {
                      all fractions"
                 }
             };
-            let name = words::of_metric(column.labels.metric_name());
-            self.natives.info(format!("{text}{name}"), arg.span);
+            let name = words::of_metric(column.labels.metric_name(), self.natives.release());
+            self.natives.info(format!("{text}{name}"), at);
         }
         estimate.value
     }

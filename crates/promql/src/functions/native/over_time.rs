@@ -2,30 +2,45 @@
 
 use std::sync::Arc;
 
-use narthex_model::histogram::{Hint, Incompatible, Running};
+use narthex_model::histogram::{Hint, Reconciled, Running};
 use narthex_model::{ABSENT, Histogram};
 
-use super::words::{self, Operation};
+use super::words::{self, Operation, Unfit};
 use super::{Case, Split};
+use crate::options::Release;
 use crate::window::Window;
 
 /// What was seen while histograms were added up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    pub(crate) reset: bool,
-    pub(crate) not_reset: bool,
-    pub(crate) bounds: bool,
+    release: Release,
+    reset: bool,
+    not_reset: bool,
+    bounds: bool,
 }
 
 impl Seen {
-    pub(crate) fn look(&mut self, histogram: &Histogram) {
+    pub(crate) fn new(release: Release) -> Self {
+        Self { release, reset: false, not_reset: false, bounds: false }
+    }
+
+    /// Notes what an addition did; 3.5 does not reconcile bounds.
+    fn done(&mut self, done: Reconciled) -> Result<(), Unfit> {
+        if done.bounds && self.release == Release::V3_5 {
+            return Err(Unfit::Bounds);
+        }
+        self.bounds |= done.bounds;
+        Ok(())
+    }
+
+    fn look(&mut self, histogram: &Histogram) {
         self.reset |= histogram.hint == Hint::Reset;
         self.not_reset |= histogram.hint == Hint::NotReset;
     }
 
     /// The texts that follow from it: a warning and an info.
     pub(crate) fn texts(self) -> (Option<String>, Option<String>) {
-        let collided = self.reset && self.not_reset;
+        let collided = self.reset && self.not_reset && self.release == Release::Newest;
         (
             collided.then(|| words::collision(Operation::Aggregate)),
             self.bounds.then(|| words::reconciled(Operation::Aggregate)),
@@ -39,14 +54,17 @@ pub(super) fn total(window: &Window<'_>, mean: bool, case: Case<'_>) -> f64 {
     if !split.numbers.is_empty() {
         return case.mixed();
     }
-    let mut seen = Seen::default();
+    let mut seen = Seen::new(case.setting.natives.release());
     let histograms = split.histograms.iter().map(|point| &point.value);
     let total = if mean { average(histograms, &mut seen) } else { sum(histograms, &mut seen) };
     let (warning, info) = seen.texts();
     let value = match total {
         Ok(Some(total)) => case.put(total),
         Ok(None) => ABSENT,
-        Err(Incompatible) => return case.mixed_schemas(),
+        Err(why) => {
+            case.warn(words::unfit(why, case.setting.name));
+            return ABSENT;
+        }
     };
     if let Some(text) = warning {
         case.warn(text);
@@ -57,17 +75,24 @@ pub(super) fn total(window: &Window<'_>, mean: bool, case: Case<'_>) -> f64 {
     value
 }
 
-/// The sum of histograms.
+/// The sum of histograms; 3.5 does not care for what rounding loses.
 pub(crate) fn sum<'h>(
     mut histograms: impl Iterator<Item = &'h Arc<Histogram>>,
     seen: &mut Seen,
-) -> Result<Option<Histogram>, Incompatible> {
+) -> Result<Option<Histogram>, Unfit> {
     let Some(first) = histograms.next() else { return Ok(None) };
     seen.look(first);
+    if seen.release == Release::V3_5 {
+        let mut sum = Histogram::clone(first);
+        for histogram in histograms {
+            seen.done(sum.add(histogram)?)?;
+        }
+        return Ok(Some(sum));
+    }
     let mut running = Running::new(first);
     for histogram in histograms {
         seen.look(histogram);
-        seen.bounds |= running.add(histogram)?.bounds;
+        seen.done(running.add(histogram)?)?;
     }
     Ok(Some(running.total(1.0)))
 }
@@ -77,7 +102,10 @@ pub(crate) fn sum<'h>(
 pub(crate) fn average<'h>(
     histograms: impl Iterator<Item = &'h Arc<Histogram>> + Clone,
     seen: &mut Seen,
-) -> Result<Option<Histogram>, Incompatible> {
+) -> Result<Option<Histogram>, Unfit> {
+    if seen.release == Release::V3_5 {
+        return moved(histograms, seen);
+    }
     let mut rest = histograms.clone();
     let Some(first) = rest.next() else { return Ok(None) };
     seen.look(first);
@@ -85,7 +113,7 @@ pub(crate) fn average<'h>(
     let mut count = 1_usize;
     for histogram in rest {
         seen.look(histogram);
-        seen.bounds |= running.add(histogram)?.bounds;
+        seen.done(running.add(histogram)?)?;
         count += 1;
         if running.raw().has_overflow() {
             return incremental(histograms, seen).map(Some);
@@ -94,12 +122,34 @@ pub(crate) fn average<'h>(
     Ok(Some(running.total(count as f64)))
 }
 
+/// The mean as 3.5 computes it: moved by each histogram, whatever rounding loses.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+fn moved<'h>(
+    histograms: impl Iterator<Item = &'h Arc<Histogram>>,
+    seen: &mut Seen,
+) -> Result<Option<Histogram>, Unfit> {
+    let mut found: Option<Histogram> = None;
+    for (index, histogram) in histograms.enumerate() {
+        let Some(mean) = &mut found else {
+            found = Some(Histogram::clone(histogram));
+            continue;
+        };
+        let count = (index + 1) as f64;
+        let (mut step, mut share) = (Histogram::clone(histogram), mean.clone());
+        step.divide(count);
+        share.divide(count);
+        seen.done(step.subtract(&share)?)?;
+        seen.done(mean.add(&step)?)?;
+    }
+    Ok(found)
+}
+
 /// The mean, moved a little by each histogram.
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
 fn incremental<'h>(
     histograms: impl Iterator<Item = &'h Arc<Histogram>>,
     seen: &mut Seen,
-) -> Result<Histogram, Incompatible> {
+) -> Result<Histogram, Unfit> {
     let mut running: Option<Running> = None;
     for (index, histogram) in histograms.enumerate() {
         seen.look(histogram);
@@ -112,7 +162,7 @@ fn incremental<'h>(
         mean.scale(|value| value * share);
         let mut part = Histogram::clone(histogram);
         part.divide(count);
-        seen.bounds |= mean.add(&part)?.bounds;
+        seen.done(mean.add(&part)?)?;
     }
     Ok(running.map_or_else(Histogram::default, |mean| mean.total(1.0)))
 }

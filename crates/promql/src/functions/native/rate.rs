@@ -6,8 +6,8 @@ use narthex_model::{ABSENT, Histogram};
 
 use super::super::WindowFn;
 use super::super::rate::Kind;
-use super::words::{self, Operation};
-use super::{Case, Point, Split, extended, is_extended, is_gauge, restarted};
+use super::words::{self, Operation, Unfit};
+use super::{Case, Point, Split, extended, is_extended, is_gauge, is_reset, restarted};
 use crate::options::Release;
 use crate::plan::quoted;
 use crate::window::Window;
@@ -119,7 +119,7 @@ fn histogram_difference(
     let [first, second, ..] = points else { return None };
     let last = points.last()?;
     let is_reset = |before: &Point<Arc<Histogram>>, now: &Point<Arc<Histogram>>| {
-        restarted(before, now) || now.value.is_reset_since(&before.value)
+        restarted(before, now) || is_reset(&before.value, &now.value, case)
     };
     let gauges = is_gauge(&first.value) && is_gauge(&last.value);
     if kind.counter && points.iter().any(|point| is_gauge(&point.value)) {
@@ -175,6 +175,10 @@ pub(super) fn combine(
         case.mixed_schemas();
         return None;
     };
+    if done.bounds && case.setting.natives.release() == Release::V3_5 {
+        case.warn(words::unfit(Unfit::Bounds, case.setting.name));
+        return None;
+    }
     if done.bounds {
         case.info(words::reconciled(operation));
     }
@@ -282,7 +286,7 @@ pub(super) fn instant(window: &Window<'_>, counter: bool, case: Case<'_>) -> f64
                 case.not_a_gauge();
             }
             let mut change = Histogram::clone(&now);
-            let reset = counter && (anew || now.is_reset_since(&before));
+            let reset = counter && (anew || is_reset(&before, &now, case));
             if !reset && combine(&mut change, &before, Operation::Subtract, case).is_none() {
                 return ABSENT;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use narthex_model::{ABSENT, Histogram, Timestamp};
 
-use super::{Case, Point, restarted};
+use super::{Case, Point, is_reset, restarted};
 use crate::plan::Edge;
 use crate::window::Window;
 
@@ -19,7 +19,7 @@ pub(super) fn resets(window: &Window<'_>, case: Case<'_>) -> f64 {
     count(window, case, |before, now| {
         let fell = match (&before.value, &now.value) {
             (Sample::Number(before), Sample::Number(now)) => now < before,
-            (Sample::Histogram(before), Sample::Histogram(now)) => now.is_reset_since(before),
+            (Sample::Histogram(before), Sample::Histogram(now)) => is_reset(before, now, case),
             _ => return true,
         };
         fell || restarted(before, now)
