@@ -19,6 +19,7 @@ pub(crate) fn options() -> Options {
         wal_segment_bytes_max: 3_000,
         merge_windows: 3,
         chunk_file_bytes_min: 200,
+        spill_columns_min: 2,
         ..Options::default()
     }
 }
