@@ -78,6 +78,33 @@ fn one_byte_of_the_index_costs_nothing_and_is_mended() {
 }
 
 #[test]
+fn a_damaged_stretch_of_a_page_is_rebuilt() {
+    let (bytes, want) = fixture();
+    let whole = damaged(&bytes).unwrap();
+    let pages: Vec<_> = whole.index_pages().collect();
+    for (section, page) in pages {
+        let (offset, stored, _) = whole.page_unchecked(section, page).unwrap();
+        let (offset, len) = (usize::try_from(offset).unwrap(), stored.len());
+        for (number, stretch) in [1, 2, 7, 100, 511, 512].into_iter().enumerate() {
+            for begin in (0..len.saturating_sub(stretch)).step_by(61) {
+                let mut copy = bytes.clone();
+                let from = offset + begin;
+                copy[from] ^= 0xff;
+                copy[from + stretch - 1] ^= if stretch > 1 { 0x55 } else { 0 };
+                for at in from + 1..(from + stretch).saturating_sub(1) {
+                    copy[at] ^= (mix(at as u64) % 200) as u8 * u8::from(number % 2 == 0);
+                }
+                let block = damaged(&copy).unwrap();
+                let mut warnings = Vec::new();
+                let found = contents(&block, &mut warnings);
+                assert!(warnings.is_empty() || stretch == 512, "{begin}, {stretch}: {warnings:?}");
+                assert!(!warnings.is_empty() || found == want, "{begin}, {stretch}");
+            }
+        }
+    }
+}
+
+#[test]
 fn two_damaged_pages_are_not_guessed_at() {
     let (bytes, want) = fixture();
     let block = damaged(&bytes).unwrap();
