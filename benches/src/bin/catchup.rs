@@ -4,6 +4,7 @@
 //! all the while, so that live samples flow too.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a report for a person")]
+#![expect(clippy::cast_precision_loss, reason = "figures for a person")]
 #![expect(clippy::disallowed_methods, reason = "starts programs, touches files and the clock")]
 
 use std::path::Path;
@@ -78,7 +79,6 @@ fn main() -> Result<()> {
     let came = receiver.received(PATH);
     let of_backlog = || came.series.iter().filter(|(key, _)| key.contains("job=\"bench\""));
     let arrived: u64 = of_backlog().map(|(_, series)| series.count).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a figure for a person")]
     let (cpu, samples) = (after.cpu_seconds - before.cpu_seconds, came.samples as f64);
     println!(
         "{rows} rows of {} series: caught up after {took:.1} s, {:.0} times real time; {cpu:.2} \

@@ -33,7 +33,7 @@ pub struct ExemplarStats {
     /// Exemplars older than the limit (`exemplars_dropped_total{reason="too_old"}`).
     pub dropped_too_old: u64,
     /// Exemplars that the store no longer had when they were due
-    /// (`exemplars_dropped_total{reason="unintentional_dropped_series"}`).
+    /// (`exemplars_dropped_total{reason="unintentionally_dropped_series"}`).
     pub lost: u64,
     /// Exemplars not sent yet (`exemplars_pending`).
     pub pending: u64,

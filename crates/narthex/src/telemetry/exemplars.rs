@@ -94,7 +94,7 @@ pub fn sent_exemplars(page: &mut Page, queues: &[QueueStats]) {
         for (reason, count) in [
             ("dropped_series", queue.exemplars.dropped_by_relabelling),
             ("too_old", queue.exemplars.dropped_too_old),
-            ("unintentional_dropped_series", queue.exemplars.lost),
+            ("unintentionally_dropped_series", queue.exemplars.lost),
         ] {
             let labels =
                 [("reason", reason), ("remote_name", queue.name.as_str()), ("url", &queue.url)];

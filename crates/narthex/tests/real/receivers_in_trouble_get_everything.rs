@@ -93,5 +93,4 @@ fn check(path: &str, kept: &Samples, came: &Received, bad: &str, narthex: &Node)
     }
     let found = (missing, came.out_of_order, came.contradicted, came.malformed);
     assert_eq!(found, (0, 0, 0, 0), "{path}, of {total} samples: {}", narthex.log());
-    println!("{path}: {total} samples, none missing, {} requests", came.requests);
 }
