@@ -217,7 +217,8 @@ impl Writer {
             let columns = pen.layout.columns();
             // Not held while the segment is written.
             let index = index.read();
-            for &series in &*columns {
+            // Columns of an earlier process may have lost their labels: nobody can ask for them.
+            for &series in columns.iter().filter(|&&series| index.contains(series)) {
                 definitions.series(series, index.texts(series.get()));
             }
             definitions.layout(pen.layout.name, pen.layout.source);
