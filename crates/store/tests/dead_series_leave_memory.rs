@@ -97,8 +97,12 @@ fn contents(snapshot: &Snapshot) -> Model {
     all
 }
 
+fn is_block(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, kind)| kind == "block")
+}
+
 fn spilled(fs: &SimFs) -> usize {
-    fs.list("head").unwrap().iter().filter(|name| name.ends_with(".block")).count()
+    fs.list("head").unwrap().iter().filter(|name| is_block(name)).count()
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn nothing_leans_on_what_was_spilled() {
     for cut in [false, true] {
         let fs = if cut { churn.fs.crash() } else { churn.fs.clone() };
         for name in fs.list("head").unwrap() {
-            if cut && name.ends_with(".block") {
+            if cut && is_block(&name) {
                 fs.remove(&format!("head/{name}")).unwrap();
             }
         }

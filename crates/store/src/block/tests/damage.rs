@@ -91,8 +91,9 @@ fn a_damaged_stretch_of_a_page_is_rebuilt() {
                 let from = offset + begin;
                 copy[from] ^= 0xff;
                 copy[from + stretch - 1] ^= if stretch > 1 { 0x55 } else { 0 };
-                for at in from + 1..(from + stretch).saturating_sub(1) {
-                    copy[at] ^= (mix(at as u64) % 200) as u8 * u8::from(number % 2 == 0);
+                let between = copy.iter_mut().enumerate().take(from + stretch - 1).skip(from + 1);
+                for (at, byte) in between {
+                    *byte ^= (mix(at as u64) % 200) as u8 * u8::from(number % 2 == 0);
                 }
                 let block = damaged(&copy).unwrap();
                 let mut warnings = Vec::new();
