@@ -352,7 +352,8 @@ fn is_known(method: &str, path: &str, head: &str, theirs: &str, ours: &str) -> b
     // Go closes a connection whose body it has not read, which may come before the answer.
     let closed = method == "POST" && !head.is_empty() && theirs.contains("os error");
     // What has no time at all fails at the first place that looks at the clock.
-    let late = path.contains("&timeout=") && theirs.contains("timed out");
+    let late = ["timed out", "deadline exceeded"].iter().any(|text| theirs.contains(text))
+        && path.contains("&timeout=");
     // The escape is refused by other words.
     let escape = path.contains("%5Cx%27");
     no_time || numbered || otlp || redirect || closed || late || escape
