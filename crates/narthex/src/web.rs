@@ -17,6 +17,7 @@ mod notifications;
 mod openapi;
 mod page;
 pub mod params;
+mod pieces;
 mod pools;
 mod query;
 pub mod read;

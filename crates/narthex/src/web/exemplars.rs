@@ -1,17 +1,13 @@
 //! Exemplars of the series that an expression reads.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use hyper::body::Frame;
 use narthex_model::{Labels, Matcher, TimeRange, Timestamp};
 use narthex_store::Exemplar;
 use narthex_store::exemplars::SeriesExemplars;
@@ -20,11 +16,9 @@ use super::Routes;
 use super::error::ApiError;
 use super::json::{self, Object};
 use super::params::Params;
+use super::pieces::{Fill, PIECE_BYTES, Pieces};
 use super::reply::{HEAD, Notes};
 use crate::app::App;
-
-/// A piece is handed on when it has about this size.
-const PIECE_BYTES: usize = 64 << 10;
 
 pub(super) fn routes() -> Routes {
     Routes::new().route("/query_exemplars", get(exemplars).post(exemplars))
@@ -54,7 +48,7 @@ async fn exemplars(State(app): State<Arc<App>>, params: Params) -> Result<Respon
         store.exemplars().select(range, wanted)
     };
     let found = app.queries.run(app.flags.query_timeout, work).await?;
-    let body = Body::new(ExemplarBody::new(found));
+    let body = Body::new(Pieces::new(ExemplarBody::new(found)));
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
@@ -72,8 +66,9 @@ impl ExemplarBody {
     fn new(found: Vec<SeriesExemplars>) -> Self {
         Self { found, next: (0, 0), begun: false, ended: false }
     }
+}
 
-    /// Appends to `out` until that is full or all is written.
+impl Fill for ExemplarBody {
     fn fill(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
             out.extend_from_slice(HEAD);
@@ -99,27 +94,6 @@ impl ExemplarBody {
             out.push(b']');
             Notes::default().finish(out);
         }
-    }
-}
-
-impl HttpBody for ExemplarBody {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let mut piece = Vec::new();
-        self.fill(&mut piece);
-        Poll::Ready(Some(Ok(Frame::data(piece.into()))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
     }
 }
 

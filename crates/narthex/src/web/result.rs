@@ -4,26 +4,20 @@
 //! numbers only, never a second time as text, and a slow client holds no thread.
 
 use std::io::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use hyper::body::Frame;
 use narthex_model::{Labels, Timestamp};
 use narthex_promql::memory::Share;
 use narthex_promql::{Output, Point, Series, Stats, Value};
 
 use super::json::{self, Object};
+use super::pieces::{Fill, PIECE_BYTES, Pieces};
 use super::reply::{HEAD, Notes};
 use crate::engine::Timings;
-
-/// A piece is handed on when it has about this size.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// A result being written.
 #[derive(Debug)]
@@ -64,17 +58,6 @@ impl ResultBody {
             notes.truncated();
         }
         Self { value, stats, notes, stage: Stage::Head, _share: share }
-    }
-
-    /// Appends to `out` until that is full or all is written.
-    fn fill(&mut self, out: &mut Vec<u8>) {
-        while self.stage != Stage::Done && out.len() < PIECE_BYTES {
-            self.stage = match self.stage {
-                Stage::Head => self.head(out),
-                Stage::Item(item, sample) => self.item(out, item, sample),
-                Stage::Tail | Stage::Done => self.tail(out),
-            };
-        }
     }
 
     fn head(&self, out: &mut Vec<u8>) -> Stage {
@@ -231,6 +214,18 @@ pub fn put_stats(out: &mut Vec<u8>, timings: &Timings, stats: &Stats) {
     object.end();
 }
 
+impl Fill for ResultBody {
+    fn fill(&mut self, out: &mut Vec<u8>) {
+        while self.stage != Stage::Done && out.len() < PIECE_BYTES {
+            self.stage = match self.stage {
+                Stage::Head => self.head(out),
+                Stage::Item(item, sample) => self.item(out, item, sample),
+                Stage::Tail | Stage::Done => self.tail(out),
+            };
+        }
+    }
+}
+
 impl IntoResponse for ResultBody {
     fn into_response(mut self) -> Response {
         let mut first = Vec::new();
@@ -238,36 +233,9 @@ impl IntoResponse for ResultBody {
         let body = match self.stage {
             // Small results are whole at once, which keeps their length known.
             Stage::Done => Body::from(first),
-            _ => Body::new(Pieces { first: Some(first.into()), rest: self }),
+            _ => Body::new(Pieces::after(first, self)),
         };
         ([(CONTENT_TYPE, "application/json")], body).into_response()
-    }
-}
-
-/// A body that is written while it is sent.
-#[derive(Debug)]
-struct Pieces {
-    first: Option<Bytes>,
-    rest: ResultBody,
-}
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        let mut piece = Vec::with_capacity(PIECE_BYTES + 256);
-        self.rest.fill(&mut piece);
-        if piece.is_empty() {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece.into()))))
     }
 }
 
