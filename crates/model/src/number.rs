@@ -67,23 +67,42 @@ impl fmt::Display for GoQuoted<'_> {
         use fmt::Write;
         f.write_char('"')?;
         for c in self.0.chars() {
-            match c {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\u{7}' => f.write_str("\\a")?,
-                '\u{8}' => f.write_str("\\b")?,
-                '\u{b}' => f.write_str("\\v")?,
-                '\u{c}' => f.write_str("\\f")?,
-                c if (c as u32) < 0x20 || c as u32 == 0x7f => write!(f, "\\x{:02x}", c as u32)?,
-                c if is_go_printable(c) => f.write_char(c)?,
-                c if (c as u32) < 0x10000 => write!(f, "\\u{:04x}", c as u32)?,
-                c => write!(f, "\\U{:08x}", c as u32)?,
-            }
+            go_char(f, c, '"')?;
         }
         f.write_char('"')
+    }
+}
+
+/// Prints a character as Go's `strconv.QuoteRune` does.
+#[derive(Clone, Copy, Debug)]
+pub struct GoQuotedChar(pub char);
+
+impl fmt::Display for GoQuotedChar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        f.write_char('\'')?;
+        go_char(f, self.0, '\'')?;
+        f.write_char('\'')
+    }
+}
+
+/// Writes a character between quotes.
+fn go_char(f: &mut fmt::Formatter<'_>, c: char, quote: char) -> fmt::Result {
+    use fmt::Write;
+    match c {
+        '\\' => f.write_str("\\\\"),
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        '\u{7}' => f.write_str("\\a"),
+        '\u{8}' => f.write_str("\\b"),
+        '\u{b}' => f.write_str("\\v"),
+        '\u{c}' => f.write_str("\\f"),
+        c if c == quote => write!(f, "\\{c}"),
+        c if (c as u32) < 0x20 || c as u32 == 0x7f => write!(f, "\\x{:02x}", c as u32),
+        c if is_go_printable(c) => f.write_char(c),
+        c if (c as u32) < 0x10000 => write!(f, "\\u{:04x}", c as u32),
+        c => write!(f, "\\U{:08x}", c as u32),
     }
 }
 
@@ -98,6 +117,16 @@ fn is_go_printable(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_as_go_does() {
+        assert_eq!(GoQuoted("a\"'\\\n").to_string(), r#""a\"'\\\n""#);
+        for (c, want) in
+            [('x', "'x'"), ('\'', r"'\''"), ('"', "'\"'"), ('\\', r"'\\'"), ('\0', r"'\x00'")]
+        {
+            assert_eq!(GoQuotedChar(c).to_string(), want);
+        }
+    }
 
     #[test]
     fn floats_read_as_in_the_api() {

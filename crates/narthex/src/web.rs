@@ -20,6 +20,7 @@ pub mod params;
 mod pieces;
 mod pools;
 mod query;
+mod quoting;
 pub mod read;
 mod receive;
 mod remote;
@@ -111,6 +112,12 @@ async fn method_not_allowed() -> Response {
     text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
 }
 
+/// The answer to a path that is no text.
+fn unreadable() -> Response {
+    let kind = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (StatusCode::BAD_REQUEST, kind, "400 Bad Request").into_response()
+}
+
 /// What happens around every handler.
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = app.clock.monotonic();
@@ -123,6 +130,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     // ORDER: who may not come in learns nothing, and no body is read.
     let early = match refused(&app, request.headers()).await {
         Some(response) => Some(response),
+        None if !params::is_whole(path.as_bytes()) => Some(unreadable()),
         None => early_answer(&app, request.method(), path, is_api),
     };
     // The API has no such method, whatever a router makes of it.

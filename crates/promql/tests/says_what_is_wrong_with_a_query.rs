@@ -8,6 +8,8 @@ fn parse_errors_name_place_and_cause() {
         ("", "unknown position: parse error: no expression found in input"),
         ("# only a comment", "1:1: parse error: no expression found in input"),
         ("1 +", "1:4: parse error: unexpected end of input"),
+        ("'\u{fffd}'", "1:1: parse error: invalid UTF-8 rune"),
+        ("{a=\\", "1:4: parse error: unexpected character inside braces: '\\\\'"),
         ("(one", "1:5: parse error: unclosed left parenthesis"),
         ("one)", "1:5: parse error: unexpected right parenthesis ')'"),
         ("one\n  one", "2:3: parse error: unexpected identifier \"one\""),

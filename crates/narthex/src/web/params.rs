@@ -41,7 +41,7 @@ impl Params {
         let pieces = [form, query.as_bytes()].into_iter();
         let pieces = pieces.flat_map(|text| text.split(|&byte| byte == b'&'));
         let mut pairs = Vec::new();
-        for piece in pieces.filter(|piece| is_whole(piece)) {
+        for piece in pieces.filter(|piece| is_readable(piece)) {
             let Some((name, value)) = url::form_urlencoded::parse(piece).next() else { continue };
             if pairs.len() == PARAMS_MAX {
                 return Err(ApiError::bad(format!("more than {PARAMS_MAX} parameters")));
@@ -127,7 +127,12 @@ impl<S: Sync> FromRequest<S> for Params {
 }
 
 /// Whether a pair can be read; as in Go, what cannot is as if it were not there.
-fn is_whole(piece: &[u8]) -> bool {
+fn is_readable(piece: &[u8]) -> bool {
+    is_whole(piece) && !piece.contains(&b';')
+}
+
+/// Whether every `%` has its two digits.
+pub(super) fn is_whole(piece: &[u8]) -> bool {
     let mut rest = piece;
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         let escape = rest.get(at + 1..at + 3).unwrap_or(&[]);
@@ -136,7 +141,7 @@ fn is_whole(piece: &[u8]) -> bool {
         }
         rest = rest.get(at + 3..).unwrap_or(&[]);
     }
-    !piece.contains(&b';')
+    true
 }
 
 /// Reads a number as Go does, underscores between digits included.

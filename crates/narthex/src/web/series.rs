@@ -66,13 +66,24 @@ async fn values(
     params: Params,
 ) -> Answer {
     let Ok(Path(name)) = name else {
-        let name = uri.path().rsplit('/').nth(1).unwrap_or("").replace('%', "\\x");
-        return Err(ApiError::bad(format!("invalid label name: \"{name}\"")));
+        let name = uri.path().rsplit('/').nth(1).unwrap_or("");
+        return Err(ApiError::bad(format!("invalid label name: \"{}\"", quoted(name))));
     };
     let name = unescape(&name);
     let sets = engine::selectors(params.all("match[]")).map_err(ApiError::bad);
     let asked = Asked::new(&params)?.with_selectors(sets)?;
     strings(&app, asked, move |snapshot, set, range| snapshot.label_values(&name, set, range)).await
+}
+
+/// A label name of a path that is no text, as Go prints it: its bytes as `\xff`.
+fn quoted(name: &str) -> String {
+    let mut parts = name.split('%');
+    let mut out = parts.next().unwrap_or("").to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        out.extend(["\\x", &digits.to_ascii_lowercase(), rest]);
+    }
+    out
 }
 
 /// Runs `find` for every set of matchers and answers the strings of all of them, sorted.

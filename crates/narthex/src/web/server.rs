@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::quoting::Quoting;
 use super::security::Security;
 
 /// Largest head of a request, in bytes.
@@ -184,7 +185,7 @@ async fn speak(
         .header_read_timeout(server.limits.read_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Quoting::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -196,5 +197,37 @@ async fn speak(
     if let Err(error) = ended {
         // A client that goes away or talks nonsense is its own business.
         tracing::debug!(err = %error, "Connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::RawQuery;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn raw_bytes_of_a_query_come_to_the_handler() {
+        let listeners = bind(&["127.0.0.1:0".to_owned()]).await.unwrap();
+        let address = addresses(&listeners)[0];
+        let tell = |RawQuery(query): RawQuery, body: String| async move {
+            format!("[{} {body}]", query.unwrap_or_default())
+        };
+        let router = Router::new().route("/", get(tell).post(tell));
+        let limits = Limits { connections_max: 1, read_timeout: Duration::from_secs(9) };
+        let (_stop, stopping) = watch::channel(false);
+        let server = tokio::spawn(serve(listeners, router, limits, None, stopping));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // All in one go: the second request follows a body.
+        let asked = "POST /?q={a=\"b\"} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n<\"#\
+                     GET /?<#\u{e9} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        assert!(answers.contains("[q={a=%22b%22} <\"#]"), "{answers}");
+        assert!(answers.ends_with("[%3C%23%C3%A9 ]"), "{answers}");
+        server.abort();
     }
 }

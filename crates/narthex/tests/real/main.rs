@@ -14,6 +14,7 @@ mod a_kill_loses_nothing_that_was_shown;
 mod a_stopped_receiver_and_a_killed_sender_lose_nothing;
 mod an_outage_of_the_receiver_loses_nothing;
 mod answers_equal_those_of_prometheus;
+mod any_byte_in_a_url_is_answered_as_by_prometheus;
 mod errors_equal_those_of_prometheus;
 mod exemplars_equal_those_of_prometheus;
 mod forwarded_samples_equal_kept_ones;

@@ -1,6 +1,11 @@
 //! Splits a query into words.
 
+use narthex_model::number::GoQuotedChar;
+
 use super::{AggregateOp, BinaryOp, Span};
+
+/// U+FFFD, the replacement character.
+const REPLACED: &[u8] = "\u{fffd}".as_bytes();
 
 /// A word of the query.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,7 +211,7 @@ impl Lexer<'_> {
             '!' if self.accept('=') => Kind::Operator(BinaryOp::NotEqual),
             '!' => {
                 return Err(match self.peek() {
-                    Some(next) => format!("unexpected character after '!': '{next}'"),
+                    Some(next) => format!("unexpected character after '!': {}", GoQuotedChar(next)),
                     None => "unexpected character after '!': '\u{fffd}'".to_owned(),
                 });
             }
@@ -252,7 +257,7 @@ impl Lexer<'_> {
                 (self.brackets, self.colon) = (Brackets::Outside, false);
                 Kind::RightBracket
             }
-            c => return Err(format!("unexpected character: '{c}'")),
+            c => return Err(format!("unexpected character: {}", GoQuotedChar(c))),
         })
     }
 
@@ -274,14 +279,17 @@ impl Lexer<'_> {
             '!' if self.accept('=') => Kind::Operator(BinaryOp::NotEqual),
             '!' => {
                 let next = self.peek().unwrap_or('\u{fffd}');
-                return Err(format!("unexpected character after '!' inside braces: '{next}'"));
+                return Err(format!(
+                    "unexpected character after '!' inside braces: {}",
+                    GoQuotedChar(next)
+                ));
             }
             '{' => return Err("unexpected left brace '{'".to_owned()),
             '}' => {
                 self.in_braces = false;
                 Kind::RightBrace
             }
-            c => return Err(format!("unexpected character inside braces: '{c}'")),
+            c => return Err(format!("unexpected character inside braces: {}", GoQuotedChar(c))),
         })
     }
 
@@ -307,6 +315,11 @@ impl Lexer<'_> {
                 Some(&byte) if char::from(byte) == quote => {
                     self.at = (self.at + at + 1).min(self.text.len());
                     return Ok(Kind::String);
+                }
+                // What stands for bytes that are no text; Go knows no difference.
+                Some(0xef) if body.get(at..).is_some_and(|rest| rest.starts_with(REPLACED)) => {
+                    self.at += at;
+                    return Err("invalid UTF-8 rune".to_owned());
                 }
                 Some(_) => at += 1,
             }
@@ -363,9 +376,9 @@ impl Lexer<'_> {
         if self.in_brackets() && !LENGTH_WORDS.contains(&lower.as_str()) {
             let first = word.chars().next().unwrap_or('_');
             return Err(if self.brackets == Brackets::Begun {
-                format!("unexpected character in duration expression: '{first}'")
+                format!("unexpected character in duration expression: {}", GoQuotedChar(first))
             } else {
-                format!("unexpected character: '{first}', expected ':'")
+                format!("unexpected character: {}, expected ':'", GoQuotedChar(first))
             });
         }
         if let Some(kind) = reserved(&lower) {
