@@ -14,6 +14,7 @@ mod entries;
 mod fault;
 mod format;
 mod index;
+mod join;
 mod mend;
 mod merge;
 mod parity;
@@ -26,6 +27,7 @@ mod section;
 mod select;
 mod sizes;
 mod symbols;
+mod tail;
 mod verify;
 mod writer;
 

@@ -53,8 +53,8 @@ pub struct Options {
     pub merge_windows: i64,
     /// How much memory the rows of open windows must free before they go to a file, in bytes.
     pub chunk_file_bytes_min: usize,
-    /// How many columns of layouts that ended may stay in memory, beside twice those of the live
-    /// ones, before they go to a block. Only tests change it.
+    /// How many columns of layouts that ended may stay in memory, beside as many as the live
+    /// ones have, before they go to a block. Only tests change it.
     pub spill_columns_min: usize,
     /// What is kept.
     pub retention: Retention,

@@ -25,13 +25,13 @@ pub(crate) fn merge(
 ) -> Result<Meta, Error> {
     let mut merger = Merger::new(writer);
     while !merger.advance(blocks, deleted, u64::MAX)? {}
-    merger.finish(path)
+    merger.finish(blocks, path)
 }
 
 /// Joins blocks, a part at a time. What that saves is the index, which they have in common; the
-/// chunks are taken as they are, one at a time, so that no more memory is needed than for the index
-/// and one chunk. Only those with columns of which something is deleted are written anew, without
-/// that.
+/// chunks are taken as they are, one at a time, and the indices are read side by side, so that
+/// little more memory is needed than for one chunk. Only chunks with columns of which something is
+/// deleted are written anew, without that; the index of their block is held in memory.
 ///
 /// A damaged group of columns is copied so that it is still found damaged. A block whose index or
 /// chunk heads are damaged is not merged: an error tells, and nothing has changed.
@@ -41,6 +41,8 @@ pub(crate) struct Merger {
     finish: Finish,
     /// The block and the chunk to go on with.
     next: (usize, u32),
+    /// Per block so far, whether its index is taken as it is: nothing in it is deleted.
+    whole: Vec<bool>,
 }
 
 impl Merger {
@@ -52,7 +54,7 @@ impl Merger {
 
     /// For what comes behind the chunks that `writer` has already, of which `finish` tells.
     pub(crate) fn behind(writer: Writer, finish: Finish) -> Self {
-        Self { writer, finish, next: (0, 0) }
+        Self { writer, finish, next: (0, 0), whole: Vec::new() }
     }
 
     /// Copies about `bytes` more of `blocks`, which are the same at every call, in order of time,
@@ -66,13 +68,16 @@ impl Merger {
         let mut left = bytes;
         while left > 0 {
             let (position, chunk) = self.next;
-            let Some(block) = blocks.get(position) else { return Ok(true) };
+            let Some(&block) = blocks.get(position) else { return Ok(true) };
             if chunk == 0 {
                 self.begin(block, deleted)?;
             }
-            let chunk = copy_chunks(block, deleted, chunk, &mut left, &mut self.writer)?;
-            let is_whole = chunk == block.meta().chunks;
-            self.next = if is_whole { (position + 1, 0) } else { (position, chunk) };
+            let is_whole = self.whole.get(position) == Some(&true);
+            let deleted = if is_whole { &Tombstones::default() } else { deleted };
+            let from = (block, chunk, is_whole);
+            let chunk = copy_chunks(from, deleted, &mut left, &mut self.writer)?;
+            let is_done = chunk == block.meta().chunks;
+            self.next = if is_done { (position + 1, 0) } else { (position, chunk) };
         }
         Ok(self.next.0 == blocks.len())
     }
@@ -86,15 +91,21 @@ impl Merger {
             finish.first_seq = finish.first_seq.min(meta.first_seq);
         }
         finish.last_seq = finish.last_seq.max(meta.last_seq);
-        copy_series(block, deleted, &mut self.writer)?;
+        let is_whole = !has_deleted(block, deleted)?;
+        self.whole.push(is_whole);
+        if !is_whole {
+            copy_series(block, deleted, &mut self.writer)?;
+        }
         self.writer.add_samples(meta.samples);
         Ok(())
     }
 
-    /// Ends the block and gives it the name `path`.
-    pub(crate) fn finish(mut self, path: &str) -> Result<Meta, Error> {
+    /// Ends the block, which holds all `blocks` now, and gives it the name `path`.
+    pub(crate) fn finish(mut self, blocks: &[&Block], path: &str) -> Result<Meta, Error> {
         self.finish.first_seq = self.finish.first_seq.min(self.finish.last_seq);
-        self.writer.finish(&self.finish, path)
+        let parts = blocks.iter().zip(&self.whole).filter(|(_, is_whole)| **is_whole);
+        let parts: Vec<&Block> = parts.map(|(block, _)| *block).collect();
+        self.writer.finish_with(&parts, &self.finish, path)
     }
 }
 
@@ -102,9 +113,26 @@ impl Merger {
 type Layout = ((LayoutRef, SourceRef), Vec<SeriesRef>);
 
 fn layout(block: &Block, position: u32) -> Result<Layout, Error> {
+    let name = layout_name(block, position)?;
+    Ok((name, block.layout_columns(name.0)?))
+}
+
+fn layout_name(block: &Block, position: u32) -> Result<(LayoutRef, SourceRef), Error> {
     let record = block.layout_record(position).map_err(|fault| block.error(fault))?;
-    let layout = LayoutRef(record.layout);
-    Ok(((layout, SourceRef(record.source)), block.layout_columns(layout)?))
+    Ok((LayoutRef(record.layout), SourceRef(record.source)))
+}
+
+/// Whether something is deleted of a series of the block.
+fn has_deleted(block: &Block, deleted: &Tombstones) -> Result<bool, Error> {
+    if deleted.is_empty() {
+        return Ok(false);
+    }
+    for index in 0..block.series_count() {
+        if deleted.names(block.series_ref(SeriesIndex(index))?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn copy_series(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Result<(), Error> {
@@ -134,12 +162,11 @@ fn copy_series(block: &Block, deleted: &Tombstones, writer: &mut Writer) -> Resu
     Ok(())
 }
 
-/// Copies chunks from number `from` on until no bytes are left to copy; gives the number of the
-/// next.
+/// Copies chunks of a block from number `from` on until no bytes are left to copy; gives the number
+/// of the next. Of a block that is taken as it is the columns need not be told.
 fn copy_chunks(
-    block: &Block,
+    (block, from, is_whole): (&Block, u32, bool),
     deleted: &Tombstones,
-    from: u32,
     left: &mut u64,
     writer: &mut Writer,
 ) -> Result<u32, Error> {
@@ -150,7 +177,13 @@ fn copy_chunks(
         let error = |fault: Fault| block.error(fault);
         let record = block.record(number).map_err(error)?;
         if current.as_ref().is_none_or(|(position, _)| *position != record.layout) {
-            current = Some((record.layout, layout(block, record.layout)?));
+            current = Some((
+                record.layout,
+                match is_whole {
+                    true => (layout_name(block, record.layout)?, Vec::new()),
+                    false => layout(block, record.layout)?,
+                },
+            ));
         }
         let Some((_, ((name, source), columns))) = &current else { continue };
         let strip = strip(block, number).map_err(error)?;

@@ -20,15 +20,6 @@ pub(super) struct Mended {
     pub(super) bytes: Box<[u8]>,
 }
 
-/// The parity of all pages of `sections`: as long as the longest page, or [`FOLD`].
-pub(super) fn of(sections: [&[u8]; 4]) -> Vec<u8> {
-    let mut parity = Vec::new();
-    for page in sections.iter().flat_map(|section| section.chunks(PAGE_BYTES)) {
-        add(&mut parity, page);
-    }
-    parity
-}
-
 /// Appends the checksum of a parity that will stand at `offset`; nothing if there is no page.
 pub(super) fn seal(parity: &mut Vec<u8>, id: u64, offset: u64) {
     if !parity.is_empty() {
@@ -37,8 +28,9 @@ pub(super) fn seal(parity: &mut Vec<u8>, id: u64, offset: u64) {
     }
 }
 
-/// Adds a page, piece by piece; what is shorter counts as continued by zeros.
-fn add(parity: &mut Vec<u8>, page: &[u8]) {
+/// Adds a page, piece by piece; what is shorter counts as continued by zeros. A parity is as long as
+/// the longest page, or [`FOLD`].
+pub(super) fn add(parity: &mut Vec<u8>, page: &[u8]) {
     for piece in page.chunks(FOLD) {
         if parity.len() < piece.len() {
             parity.resize(piece.len(), 0);

@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::format::{NameRecord, SINGLE, put_u32};
 use super::reader::Block;
+use crate::Error;
 use crate::codec::Damaged;
 use crate::codec::wire::{Reader, put_varint};
 
@@ -11,62 +12,100 @@ const ENTRY_BYTES: u64 = 8;
 /// The most bytes before a list's series.
 const LIST_HEAD_BYTES_MAX: u64 = 20;
 
+/// There are too many bytes of postings.
+const EXHAUSTED: Error = Error::Exhausted("postings of a block");
+
 /// One label of one series: name, value, series.
 pub(super) type Posting = (u32, u32, u32);
 
-/// The section's bytes, and the names; `None` if a place does not fit. `postings` are sorted.
-pub(super) fn encode(postings: &[Posting]) -> Option<(Vec<u8>, Vec<NameRecord>)> {
-    let mut names = Vec::new();
-    let mut lists = Vec::new();
-    let mut entries: Vec<(u32, u32)> = Vec::new();
-    let pairs = postings.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).count() as u64;
-    let lists_start = pairs * ENTRY_BYTES;
-    for of_name in postings.chunk_by(|a, b| a.0 == b.0) {
-        let offset = u32::try_from(entries.len() as u64 * ENTRY_BYTES).ok()?;
-        let before = entries.len();
-        for list in of_name.chunk_by(|a, b| a.1 == b.1) {
-            let &[(_, value, first), ref rest @ ..] = list else { continue };
-            if rest.is_empty() {
-                entries.push((value, first | SINGLE));
-                continue;
-            }
-            let place = u32::try_from(lists_start + lists.len() as u64).ok()?;
-            if place & SINGLE != 0 {
-                return None;
-            }
-            entries.push((value, place));
-            put_list(list, &mut lists);
-        }
-        let symbol = of_name.first()?.0;
-        let values = u32::try_from(entries.len() - before).ok()?;
-        names.push(NameRecord { symbol, values, offset });
-    }
-    let mut out = Vec::with_capacity(entries.len() * 8 + lists.len());
-    for (value, place) in entries {
-        put_u32(&mut out, value);
-        put_u32(&mut out, place);
-    }
-    out.append(&mut lists);
-    Some((out, names))
+/// Writes the section: name after name, value after value, in order of their symbols.
+#[derive(Debug, Default)]
+pub(super) struct PostingsWriter {
+    names: Vec<NameRecord>,
+    entries: Vec<u8>,
+    lists: Vec<u8>,
+    gaps: Vec<u8>,
 }
 
-fn put_list(list: &[Posting], out: &mut Vec<u8>) {
-    let low = list.first().map_or(0, |posting| posting.2);
-    let high = list.last().map_or(0, |posting| posting.2);
-    let run = u64::from(high) - u64::from(low) + 1 == list.len() as u64;
-    put_varint(out, (list.len() as u64) << 1 | u64::from(run));
-    if run {
-        put_varint(out, u64::from(low));
-        return;
+impl PostingsWriter {
+    /// The section's bytes, and the names. `postings` are sorted.
+    pub(super) fn of(postings: &[Posting]) -> Result<(Vec<u8>, Vec<NameRecord>), Error> {
+        let (mut writer, mut list) = (Self::default(), Vec::new());
+        for of_name in postings.chunk_by(|a, b| a.0 == b.0) {
+            for of_value in of_name.chunk_by(|a, b| a.1 == b.1) {
+                let Some(&(name, value, _)) = of_value.first() else { continue };
+                if writer.names.last().is_none_or(|record| record.symbol != name) {
+                    writer.begin_name(name)?;
+                }
+                list.clear();
+                list.extend(of_value.iter().map(|posting| posting.2));
+                writer.add(value, &list)?;
+            }
+        }
+        writer.finish()
     }
-    let mut gaps = Vec::with_capacity(list.len());
-    let mut next = 0;
-    for &(_, _, series) in list {
-        put_varint(&mut gaps, u64::from(series - next));
-        next = series + 1;
+
+    /// The values that follow belong to this name.
+    pub(super) fn begin_name(&mut self, symbol: u32) -> Result<(), Error> {
+        let offset = u32::try_from(self.entries.len()).map_err(|_| EXHAUSTED)?;
+        self.names.push(NameRecord { symbol, values: 0, offset });
+        Ok(())
     }
-    put_varint(out, gaps.len() as u64);
-    out.append(&mut gaps);
+
+    /// Adds a value and its series, which rise.
+    pub(super) fn add(&mut self, value: u32, series: &[u32]) -> Result<(), Error> {
+        // Where the lists begin shows when the entries before them are all there.
+        let place = if let &[single] = series {
+            single | SINGLE
+        } else {
+            let place = u32::try_from(self.lists.len()).ok();
+            let place = place.filter(|place| place & SINGLE == 0).ok_or(EXHAUSTED)?;
+            self.put_list(series);
+            place
+        };
+        put_u32(&mut self.entries, value);
+        put_u32(&mut self.entries, place);
+        if let Some(name) = self.names.last_mut() {
+            name.values += 1;
+        }
+        Ok(())
+    }
+
+    fn put_list(&mut self, list: &[u32]) {
+        let (low, high) = (list.first().copied(), list.last().copied());
+        let (low, high) = (low.unwrap_or(0), high.unwrap_or(0));
+        let run = u64::from(high) - u64::from(low) + 1 == list.len() as u64;
+        put_varint(&mut self.lists, (list.len() as u64) << 1 | u64::from(run));
+        if run {
+            put_varint(&mut self.lists, u64::from(low));
+            return;
+        }
+        self.gaps.clear();
+        let mut next = 0;
+        for &series in list {
+            put_varint(&mut self.gaps, u64::from(series - next));
+            next = series + 1;
+        }
+        put_varint(&mut self.lists, self.gaps.len() as u64);
+        self.lists.append(&mut self.gaps);
+    }
+
+    /// The section's bytes, and the names.
+    pub(super) fn finish(mut self) -> Result<(Vec<u8>, Vec<NameRecord>), Error> {
+        let end = u32::try_from(self.entries.len() + self.lists.len());
+        if end.map_or(true, |end| end & SINGLE != 0) {
+            return Err(EXHAUSTED);
+        }
+        let start = u32::try_from(self.entries.len()).map_err(|_| EXHAUSTED)?;
+        for [.., a, b, c, d] in self.entries.as_chunks_mut::<8>().0 {
+            let place = u32::from_le_bytes([*a, *b, *c, *d]);
+            if place & SINGLE == 0 {
+                [*a, *b, *c, *d] = (place + start).to_le_bytes();
+            }
+        }
+        self.entries.append(&mut self.lists);
+        Ok((self.entries, self.names))
+    }
 }
 
 /// The values of one name in an open block.

@@ -338,6 +338,16 @@ impl Block {
         self.sections.get(POSTINGS).map_or(0, Section::len)
     }
 
+    pub(super) fn layout_count(&self) -> u32 {
+        self.footer.layouts
+    }
+
+    /// The list of a layout's columns, as it stands in the file.
+    pub(super) fn column_list(&self, record: &LayoutRecord) -> Result<&[u8], Fault> {
+        let end = record.offset.saturating_add(u64::from(record.bytes));
+        self.piece(COLUMNS, record.offset, end).map(|(bytes, _)| bytes)
+    }
+
     pub(super) fn symbol_count(&self) -> u32 {
         self.footer.symbols
     }

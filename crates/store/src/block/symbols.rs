@@ -6,6 +6,7 @@ use narthex_model::Hashing;
 
 use super::fault::Fault;
 use super::format::GROUP;
+use super::index::Starts;
 use super::reader::Block;
 use crate::codec::Damaged;
 use crate::codec::wire::{Reader, put_varint};
@@ -35,28 +36,36 @@ impl<'a> SymbolTable<'a> {
         self.numbers.get(string).copied().unwrap_or(0)
     }
 
-    /// How many strings there are.
-    pub(super) fn len(&self) -> usize {
-        self.sorted.len()
+    /// The strings, in order.
+    pub(super) fn sorted(&self) -> &[&'a str] {
+        &self.sorted
     }
+}
 
-    /// The section's bytes, and where each group begins (and the last one ends).
-    pub(super) fn encode(&self) -> (Vec<u8>, Vec<u64>) {
-        let (mut out, mut starts) = (Vec::new(), Vec::new());
-        for group in self.sorted.chunks(GROUP as usize) {
-            starts.push(out.len() as u64);
-            let mut before = "";
-            for string in group {
-                let shared = before.bytes().zip(string.bytes()).take_while(|(a, b)| a == b).count();
-                let rest = string.as_bytes().get(shared..).unwrap_or(&[]);
-                put_varint(&mut out, shared as u64);
-                put_varint(&mut out, rest.len() as u64);
-                out.extend_from_slice(rest);
-                before = string;
-            }
+/// Encodes symbols, which come in order.
+#[derive(Debug, Default)]
+pub(super) struct SymbolEncoder {
+    pub(super) starts: Starts,
+    before: Vec<u8>,
+    piece: Vec<u8>,
+}
+
+impl SymbolEncoder {
+    /// The entry of the next symbol.
+    pub(super) fn encode(&mut self, text: &[u8]) -> &[u8] {
+        if self.starts.at_group() {
+            self.before.clear();
         }
-        starts.push(out.len() as u64);
-        (out, starts)
+        let shared = self.before.iter().zip(text).take_while(|(a, b)| a == b).count();
+        let rest = text.get(shared..).unwrap_or(&[]);
+        self.piece.clear();
+        put_varint(&mut self.piece, shared as u64);
+        put_varint(&mut self.piece, rest.len() as u64);
+        self.piece.extend_from_slice(rest);
+        self.before.truncate(shared);
+        self.before.extend_from_slice(rest);
+        self.starts.add(self.piece.len());
+        &self.piece
     }
 }
 
@@ -98,6 +107,11 @@ impl<'a> SymbolCursor<'a> {
             self.at = Some(at + 1);
         }
         std::str::from_utf8(&self.text).map_err(|_| Fault::new(self.place, "symbol is not UTF-8"))
+    }
+
+    /// The bytes of the string that was asked for last.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
     }
 
     fn advance(&mut self) -> Result<(), Fault> {

@@ -90,6 +90,13 @@ impl Chunk {
 fn write(fs: &SimFs, name: &str, chunks: &[Chunk]) -> Meta {
     let mut writer = Writer::new(Arc::new(fs.clone()), &format!("{name}.tmp")).unwrap();
     let mut seq = 0;
+    fill(&mut writer, chunks, &mut seq);
+    let window = TimeRange::new(Timestamp(0), Timestamp(7_199_999));
+    let finish = Finish { window, first_seq: RowSeq(1), last_seq: RowSeq(seq) };
+    writer.finish(&finish, name).unwrap()
+}
+
+fn fill(writer: &mut Writer, chunks: &[Chunk], seq: &mut u64) {
     for chunk in chunks {
         let columns: Vec<SeriesRef> = chunk.columns.iter().map(|&c| series(c)).collect();
         chunk.columns.iter().for_each(|&c| writer.add_series(series(c), &labels_of(c)));
@@ -97,8 +104,8 @@ fn write(fs: &SimFs, name: &str, chunks: &[Chunk]) -> Meta {
         let seqs: Vec<RowSeq> = times
             .iter()
             .map(|_| {
-                seq += 1;
-                RowSeq(seq)
+                *seq += 1;
+                RowSeq(*seq)
             })
             .collect();
         let (layout, source) = (LayoutRef(chunk.layout), SourceRef(chunk.layout / 2));
@@ -109,9 +116,6 @@ fn write(fs: &SimFs, name: &str, chunks: &[Chunk]) -> Meta {
             writer.column(&values).unwrap();
         }
     }
-    let window = TimeRange::new(Timestamp(0), Timestamp(7_199_999));
-    let finish = Finish { window, first_seq: RowSeq(1), last_seq: RowSeq(seq) };
-    writer.finish(&finish, name).unwrap()
 }
 
 fn model(chunks: &[Chunk]) -> Model {
@@ -471,6 +475,70 @@ fn merges_adjacent_blocks() {
     assert_eq!(contents(&merged, &mut warnings), model(&all));
     assert!(warnings.is_empty() && merged.verify().is_empty());
     assert!(meta.bytes < blocks.iter().map(|b| b.meta().bytes).sum::<u64>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Blocks of which some are taken as they are, behind chunks that were written before, and of
+    /// one of which something is deleted.
+    #[test]
+    fn what_is_merged_is_found_as_if_written_at_once(
+        seeds in prop::collection::vec((any::<u64>(), 1usize..60), 2..6),
+        gone in prop::option::of(0u32..80),
+    ) {
+        let fs = SimFs::new(1);
+        let mut deleted = Tombstones::default();
+        if let Some(gone) = gone {
+            deleted.add(series(gone), TimeRange::ALL).unwrap();
+        }
+        let mut chunks: Vec<Chunk> = (0i64..).zip(&seeds).map(|(window, &(seed, columns))| {
+            // Every third layout is that of another block, with more or fewer columns.
+            let layout = (window % 3) as u32;
+            let first = if layout == 0 { 0 } else { (mix(seed) % 60) as u32 + layout * 3 };
+            let times = (0..12).map(|row| window * 7_200_000 + row * 15_000).collect();
+            let columns = (first..first + columns as u32).collect();
+            Chunk { layout: if layout == 0 { 0 } else { window as u32 }, columns, times, seed }
+        }).collect();
+        for (number, chunk) in chunks.iter().enumerate().skip(1) {
+            write(&fs, &format!("b{number}"), std::slice::from_ref(chunk));
+        }
+        let blocks: Vec<Block> =
+            (1..chunks.len()).map(|number| open(&fs, &format!("b{number}"))).collect();
+        let blocks: Vec<&Block> = blocks.iter().collect();
+        let mut writer = Writer::new(Arc::new(fs.clone()), "m.tmp").unwrap();
+        fill(&mut writer, &chunks[..1], &mut 0);
+        let window = TimeRange::new(Timestamp(0), Timestamp(7_199_999));
+        let finish = Finish { window, first_seq: RowSeq(1), last_seq: RowSeq(12) };
+        let mut merger = Merger::behind(writer, finish);
+        while !merger.advance(&blocks, &deleted, 4000).unwrap() {}
+        merger.finish(&blocks, "m").unwrap();
+        let merged = open(&fs, "m");
+        let mut warnings = Vec::new();
+        let found = contents(&merged, &mut warnings);
+        let first = model(&chunks[..1]);
+        let mut wanted = model(&chunks.split_off(1));
+        if let Some(gone) = gone {
+            wanted.remove(&labels_of(gone));
+        }
+        for (labels, samples) in first {
+            wanted.entry(labels).or_default().extend(samples);
+        }
+        prop_assert_eq!(found, wanted);
+        for matchers in matchers() {
+            let labels = |index| merged.labels(index).unwrap();
+            let found = select(&merged, &matchers, &mut warnings);
+            let found: Vec<Labels> = found.iter().map(|found| labels(found.index)).collect();
+            let all = (0..merged.series_count()).map(|index| labels(SeriesIndex(index)));
+            let matching = all.filter(|labels| matchers.iter().all(|m| m.matches_labels(labels)));
+            prop_assert_eq!(found, matching.collect::<Vec<_>>());
+        }
+        prop_assert!(warnings.is_empty() && merged.verify().is_empty());
+    }
 }
 
 proptest! {

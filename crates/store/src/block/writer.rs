@@ -9,12 +9,13 @@ use std::sync::Arc;
 use narthex_model::{Labels, TimeRange, Timestamp, is_absent};
 
 use super::format::{
-    CHUNK_COLUMNS_MAX, COLUMN_GROUP_BYTES, COLUMN_GROUP_MAX, ChunkRecord, FOOTER_ALIGN,
-    FOOTER_MAGIC, Footer, HEAD_TWICE, Span, TAIL_BYTES, align_up, checksum, header, put_u32,
+    CHUNK_COLUMNS_MAX, COLUMN_GROUP_BYTES, COLUMN_GROUP_MAX, ChunkRecord, HEAD_TWICE, checksum,
+    header, put_u32,
 };
-use super::index::{Index, IndexBuilder};
-use super::section::put_checksums;
-use super::{Finish, Meta, parity};
+use super::index::IndexBuilder;
+use super::reader::Block;
+use super::tail::Tail;
+use super::{Finish, Meta};
 use crate::codec::wire::put_varint;
 use crate::codec::{Encoder, ROWS_MAX, times};
 use crate::fs::FsFile;
@@ -247,6 +248,7 @@ impl Writer {
     }
 
     /// Takes a chunk of another block as it is; `data` has room for the checksums in its groups.
+    /// Of its layout no columns need be given if the block is one of the parts in the end.
     pub(super) fn copy_chunk(
         &mut self,
         layout: (LayoutRef, SourceRef, &[SeriesRef]),
@@ -285,10 +287,20 @@ impl Writer {
     ///
     /// # Panics
     /// If a column of the last chunk is missing.
-    pub(crate) fn finish(mut self, finish: &Finish, path: &str) -> Result<Meta, Error> {
+    pub(crate) fn finish(self, finish: &Finish, path: &str) -> Result<Meta, Error> {
+        self.finish_with(&[], finish, path)
+    }
+
+    /// As [`Writer::finish`]; the index has what those of `parts` say, all of whose chunks came by
+    /// [`Writer::copy_chunk`].
+    pub(super) fn finish_with(
+        mut self,
+        parts: &[&Block],
+        finish: &Finish,
+        path: &str,
+    ) -> Result<Meta, Error> {
         assert!(self.chunk.is_none(), "the last chunk lacks columns");
-        let index = self.index.build()?;
-        let meta = self.write_index(index, finish)?;
+        let meta = self.write_index(parts, finish)?;
         self.file.sync().map_err(|e| Error::io("sync", &self.tmp, e))?;
         // ORDER: the name only after the bytes are durable, and the folder after the name.
         self.fs.rename(&self.tmp, path).map_err(|e| Error::io("rename", &self.tmp, e))?;
@@ -298,49 +310,7 @@ impl Writer {
         Ok(meta)
     }
 
-    fn write_index(&mut self, index: Index, finish: &Finish) -> Result<Meta, Error> {
-        let mut footer = self.footer(&index, finish);
-        let [symbols, series, columns, postings] = index.sections;
-        let mut parity = parity::of([&symbols, &series, &columns, &postings]);
-        footer.parity_bytes = parity.len() as u32;
-        let mut offset = self.file.len();
-        let mut sections = Vec::new();
-        for (mut section, span) in [symbols, series, columns].into_iter().zip(&mut footer.sections)
-        {
-            *span = Span { offset, bytes: section.len() as u64 };
-            put_checksums(&mut section, self.id, offset);
-            offset += section.len() as u64;
-            sections.append(&mut section);
-        }
-        // The postings stand between the two footers, so that no single loss takes both.
-        let footer_bytes = (Footer::BYTES + index.arrays.len() + TAIL_BYTES) as u64;
-        let first_end = align_up(offset + footer_bytes, FOOTER_ALIGN);
-        let mut between = postings;
-        footer.sections[3] = Span { offset: first_end, bytes: between.len() as u64 };
-        put_checksums(&mut between, self.id, first_end);
-        parity::seal(&mut parity, self.id, first_end + between.len() as u64);
-        between.append(&mut parity);
-        let second_start = first_end + FOOTER_ALIGN.max(between.len() as u64);
-        footer.meta.bytes = align_up(second_start + footer_bytes, FOOTER_ALIGN);
-
-        let mut encoded = Vec::new();
-        footer.put(&mut encoded);
-        encoded.extend_from_slice(&index.arrays);
-        let (body, sum) = (encoded.len() as u32, crc32c::crc32c(&encoded));
-        put_u32(&mut encoded, body);
-        put_u32(&mut encoded, sum);
-        encoded.extend_from_slice(&FOOTER_MAGIC);
-        self.write(&sections)?;
-        for (end, before) in [(first_end, Vec::new()), (footer.meta.bytes, between)] {
-            self.write(&before)?;
-            let gap = end - self.file.len() - footer_bytes;
-            self.write(&vec![0; usize::try_from(gap).unwrap_or(0)])?;
-            self.write(&encoded)?;
-        }
-        Ok(footer.meta)
-    }
-
-    fn footer(&self, index: &Index, finish: &Finish) -> Footer {
+    fn write_index(&mut self, parts: &[&Block], finish: &Finish) -> Result<Meta, Error> {
         let mut times = TimeRange::new(Timestamp::MAX, Timestamp::MIN);
         for chunk in &self.index.chunks {
             times.start = times.start.min(chunk.times.start);
@@ -352,21 +322,15 @@ impl Writer {
             first_seq: finish.first_seq,
             last_seq: finish.last_seq,
             samples: self.samples,
-            series: index.series,
+            series: 0,
             chunks: self.index.chunks.len() as u32,
             bytes: 0,
         };
-        Footer {
-            id: self.id,
-            meta,
-            symbols: index.symbols,
-            layouts: index.layouts,
-            names: index.names,
-            shapes: index.shapes,
-            shape_bytes: index.shape_bytes,
-            parity_bytes: 0,
-            sections: Default::default(),
-        }
+        let Self { file, tmp, index, .. } = self;
+        let at = file.len();
+        let mut write =
+            |bytes: &[u8]| file.write(bytes).map_err(|error| Error::io("write", tmp, error));
+        index.write(parts, Tail::new(self.id, at, &mut write), meta)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {

@@ -31,7 +31,7 @@ impl Store {
                 chores.merging = Some(merging);
                 return;
             }
-            Ok(true) => merging.merger.finish(&merging.path),
+            Ok(true) => merging.merger.finish(&parts, &merging.path),
             Err(error) => Err(error),
         };
         match merged.and_then(|_| self.open_block(&merging.path)) {

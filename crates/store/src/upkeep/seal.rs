@@ -125,7 +125,7 @@ impl Store {
         let mut merger = Merger::behind(sealer.writer, finish);
         let parts: Vec<&Block> = blocks.iter().map(|block| &**block).collect();
         while !merger.advance(&parts, &sealer.deleted, u64::MAX)? {}
-        merger.finish(path)?;
+        merger.finish(&parts, path)?;
         Ok(())
     }
 }

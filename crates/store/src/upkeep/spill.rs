@@ -21,8 +21,14 @@ use crate::{Error, RowSeq, Store};
 /// What the names of such blocks end with.
 const END: &str = ".block";
 
-/// Most blocks of a window; one more, and they become one.
+/// Most blocks of a size in a window; one more, and they become one.
 const SPILLS_MAX: usize = 8;
+
+/// How many series the smallest size has at most; the next has [`SPILLS_MAX`] times as many.
+const SMALL_SERIES_MAX: u32 = 4096;
+
+/// Blocks with more series are left as they are: to write them again costs more than to ask them.
+const MERGED_SERIES_MAX: u32 = 1 << 18;
 
 /// What is known of layouts that went to blocks.
 #[derive(Debug, Default)]
@@ -75,8 +81,7 @@ impl Store {
                 ended.push(layout);
             }
         }
-        // A layout is given up when half of its columns are dead; the others go on elsewhere.
-        (dead > 2 * live + self.options.spill_columns_min).then_some(ended)
+        (dead > live + self.options.spill_columns_min).then_some(ended)
     }
 
     fn spill(&self, ended: Vec<Arc<Layout>>, chores: &mut Chores) -> Result<(), Error> {
@@ -90,10 +95,7 @@ impl Store {
             let end = start.saturating_add(self.head.window_ms);
             let window =
                 TimeRange::new(view.sealed_until.max(Timestamp(start)), Timestamp(end - 1));
-            let mut parts = view.spilled_in(start, self.head.window_ms);
-            if parts.len() < SPILLS_MAX {
-                parts.clear();
-            }
+            let parts = mergeable(&view.spilled_in(start, self.head.window_ms));
             chores.spills.next_number += 1;
             let path = format!("{DIR}/{:08}{END}", chores.spills.next_number);
             fresh.push(path.clone());
@@ -146,6 +148,21 @@ impl Store {
         let wanted_from = cursor.max(self.wal.first_seq());
         late.map_or(wanted_from, |late| wanted_from.min(late))
     }
+}
+
+/// Those of a window's blocks that the next one takes in: where there are too many of a size, all
+/// of that size.
+fn mergeable(blocks: &[Arc<Block>]) -> Vec<Arc<Block>> {
+    let (mut parts, mut sizes) = (Vec::new(), 0..SMALL_SERIES_MAX);
+    while sizes.start < MERGED_SERIES_MAX {
+        let of_size = |block: &&Arc<Block>| sizes.contains(&block.meta().series);
+        if blocks.iter().filter(of_size).count() < SPILLS_MAX {
+            break;
+        }
+        parts.extend(blocks.iter().filter(of_size).cloned());
+        sizes = sizes.end..sizes.end.saturating_mul(8);
+    }
+    parts
 }
 
 impl View {
