@@ -11,14 +11,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Arg;
-use narthex_testkit::process::{Process, free_port, wait_until};
+use narthex_testkit::peers;
+use narthex_testkit::process::Server;
 use narthex_testkit::receiver::{Label, Sample, TimeSeries, WriteRequest};
-use narthex_testkit::{http, peers};
 use prost::Message as _;
 
 /// Connections that send at the same time.
@@ -56,7 +55,7 @@ fn main() -> Result<()> {
     let mut products = vec![("narthex", narthex)];
     products.extend(peers::find("prometheus").map(|path| ("prometheus", path)));
     for (name, program) in products {
-        let (mut process, port) = start(&program, &folder.path().join(name))?;
+        let Server { mut process, port } = start(&program, &folder.path().join(name))?;
         let idle = process.usage()?;
         let began = Instant::now();
         std::thread::scope(|scope| {
@@ -135,23 +134,13 @@ fn packed(request: &WriteRequest) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap_or_default()
 }
 
-fn start(program: &Path, folder: &Path) -> Result<(Process, u16)> {
+fn start(program: &Path, folder: &Path) -> Result<Server> {
     std::fs::create_dir(folder)?;
-    let port = free_port()?;
-    let config = folder.join("prometheus.yml");
-    std::fs::write(&config, "global: {scrape_interval: 1m}\n")?;
-    let mut command = Command::new(program);
-    command
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .arg("--web.enable-remote-write-receiver");
-    let process = Process::start(&mut command, &folder.join("log"))?;
-    let ready = wait_until(Duration::from_secs(30), || {
-        http::get(port, "/-/ready").is_ok_and(|answer| answer.status == 200)
-    });
-    ensure!(ready, "{} is not ready", program.display());
-    Ok((process, port))
+    let flags = ["--web.enable-remote-write-receiver"];
+    // It runs in a folder of its own, so its name must not lead from this one.
+    let program = std::fs::canonicalize(program).context("find the program")?;
+    let config = |_| "global: {scrape_interval: 1m}\n".to_owned();
+    Ok(Server::start(&program, folder, &flags, config)?)
 }
 
 /// Sends all bodies over one connection, each when the one before was answered.

@@ -31,6 +31,7 @@ pub mod security;
 mod self_metrics;
 mod series;
 pub mod server;
+mod sip;
 mod status;
 mod targets;
 mod write;

@@ -4,11 +4,10 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use narthex_testkit::http::{Answer, ask, encode, get};
-use narthex_testkit::process::{Process, free_port, wait_until};
+use narthex_testkit::process::{Process, Server, wait_until};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,16 +19,8 @@ const ANSWER_TIME_MAX: Duration =
 
 /// Starts the program with `config` in `dir`.
 fn start(dir: &Path, config: impl Fn(u16) -> String) -> (Process, u16) {
-    let port = free_port().unwrap();
-    std::fs::write(dir.join("prometheus.yml"), config(port)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_narthex"));
-    command.current_dir(dir).args([
-        "--config.file=prometheus.yml".to_owned(),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-    ]);
-    let process = Process::start(&mut command, &dir.join("log")).unwrap();
-    let ready = || get(port, "/-/ready").is_ok_and(|answer| answer.status == 200);
-    assert!(wait_until(PATIENCE, ready));
+    let program = Path::new(env!("CARGO_BIN_EXE_narthex"));
+    let Server { process, port } = Server::start(program, dir, &[], config).unwrap();
     (process, port)
 }
 

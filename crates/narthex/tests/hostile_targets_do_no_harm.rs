@@ -9,13 +9,12 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use narthex_testkit::http::{encode, get};
-use narthex_testkit::process::{Process, free_port, wait_until};
+use narthex_testkit::process::{Server, wait_until};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -130,20 +129,6 @@ fn config(good: &[Target], hostile: &Target) -> String {
     text
 }
 
-fn start(dir: &Path, config: &str) -> (Process, u16) {
-    let port = free_port().unwrap();
-    std::fs::write(dir.join("prometheus.yml"), config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_narthex"));
-    command.current_dir(dir).args([
-        "--config.file=prometheus.yml".to_owned(),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-    ]);
-    let process = Process::start(&mut command, &dir.join("log")).unwrap();
-    let ready = || get(port, "/-/ready").is_ok_and(|answer| answer.status == 200);
-    assert!(wait_until(PATIENCE, ready));
-    (process, port)
-}
-
 /// The values of an instant query, by nothing.
 fn values(port: u16, query: &str) -> Vec<f64> {
     let answer = get(port, &format!("/api/v1/query?query={}", encode(query))).unwrap();
@@ -159,7 +144,9 @@ fn meet(what: &str, metric: Option<&str>, hostile: Arc<Answer>) {
         (0..GOOD).map(|_| Target::start(Arc::new(|_, stream| say_whole(stream, body)))).collect();
     let hostile = Target::start(hostile);
     let dir = tempfile::tempdir().unwrap();
-    let (mut process, port) = start(dir.path(), &config(&good, &hostile));
+    let program = Path::new(env!("CARGO_BIN_EXE_narthex"));
+    let server = Server::start(program, dir.path(), &[], |_| config(&good, &hostile));
+    let Server { mut process, port } = server.unwrap();
     let met = || hostile.asked.lock().len() > ROUNDS;
     assert!(wait_until(PATIENCE, met), "{what}: {} requests", hostile.asked.lock().len());
     assert!(process.ended().is_none(), "{what}: the program has ended");

@@ -8,7 +8,7 @@ use narthex_store::histogram::parts as parts_of;
 use crate::answer::{Reason, describe};
 use crate::exemplar::Exemplar;
 use crate::histogram::{self, Incoming};
-use crate::receiver::Intake;
+use crate::receiver::{Intake, Met};
 use crate::table::Newest;
 use crate::wire::{Fields, Malformed, Sample};
 
@@ -48,11 +48,11 @@ pub(crate) struct Pending {
 }
 
 impl Intake<'_> {
-    /// Takes the samples of a series. `known` is its number, or why it is refused; `labels` tells
-    /// its labels for an answer, `exemplar` reads an exemplar.
+    /// Takes the samples of the series `met`; `labels` tells its labels for an answer, `exemplar`
+    /// reads an exemplar.
     pub(crate) fn items<'m>(
         &mut self,
-        known: Result<u32, Reason>,
+        mut met: Met,
         message: &'m [u8],
         items: Items,
         labels: impl Fn() -> Option<Labels>,
@@ -67,17 +67,20 @@ impl Intake<'_> {
             let number = field.number;
             if number == items.samples {
                 let sample = Sample::read(field.bytes()?)?;
+                let known = self.number_of(&mut met, sample.at);
                 let taken = known.and_then(|state| self.sample(state, sample));
                 if let Err(reason) = taken {
                     self.answer.refused.add(reason, 1, || show(sample.at));
                 }
             } else if number == items.exemplars {
-                self.exemplar(known, exemplar(field.bytes()?)?);
+                let exemplar = exemplar(field.bytes()?)?;
+                self.exemplar(&mut met, exemplar);
             } else if number == items.histograms {
                 let message = field.bytes()?;
                 let (taken, at) = match histogram::read(message)? {
                     Err(reason) => (Err(reason), 0),
                     Ok(incoming) => {
+                        let known = self.number_of(&mut met, incoming.at);
                         let taken =
                             known.and_then(|whole| self.histogram(whole, &incoming, &labels));
                         (taken, incoming.at)
@@ -91,6 +94,29 @@ impl Intake<'_> {
         Ok(())
     }
 
+    /// The number of a series that has a sample at `at`.
+    #[inline]
+    fn number_of(&mut self, met: &mut Met, at: i64) -> Result<u32, Reason> {
+        if let Met::Bad(reason) = met {
+            return Err(*reason);
+        }
+        self.check_time(at)?;
+        self.settle(met)
+    }
+
+    /// The number of a series, which is taken note of if it is new.
+    #[inline]
+    pub(crate) fn settle(&mut self, met: &mut Met) -> Result<u32, Reason> {
+        let learned = match met {
+            Met::Known(number) => return Ok(*number),
+            Met::Bad(reason) => return Err(*reason),
+            Met::New(key, labels) => self.learn(*key, labels),
+        };
+        *met = learned.map_or_else(Met::Bad, Met::Known);
+        learned
+    }
+
+    #[inline]
     fn check_time(&self, at: i64) -> Result<(), Reason> {
         if at > self.latest {
             return Err(Reason::TooFarAhead);
@@ -109,7 +135,6 @@ impl Intake<'_> {
         labels: impl Fn() -> Option<Labels>,
     ) -> Result<(), Reason> {
         let at = incoming.at;
-        self.check_time(at)?;
         let mut parts = Vec::with_capacity(incoming.histogram.size());
         parts_of(&incoming.histogram, incoming.integer, |part, value| parts.push((part, value)));
         let mut columns = Vec::with_capacity(parts.len());
@@ -148,7 +173,6 @@ impl Intake<'_> {
 
     #[inline]
     fn sample(&mut self, number: u32, sample: Sample) -> Result<(), Reason> {
-        self.check_time(sample.at)?;
         let receiver = &mut *self.receiver;
         let Some(state) = receiver.table.get_mut(number) else { return Err(Reason::SeriesLimit) };
         // The store has a NaN of its own for what is not there.

@@ -7,7 +7,7 @@ use narthex_store::{SeriesRef, Writer};
 use crate::answer::Reason;
 use crate::batch::PENDING_MAX;
 use crate::labels::Pairs;
-use crate::receiver::{Intake, Message};
+use crate::receiver::{Intake, Message, Met};
 use crate::wire::{Field, Fields, Malformed};
 
 /// An exemplar that can be kept.
@@ -56,8 +56,8 @@ impl Exemplar {
 }
 
 impl Intake<'_> {
-    /// Takes an exemplar of the series `known`; it is kept when the samples have been stored.
-    pub(crate) fn exemplar(&mut self, known: Result<u32, Reason>, exemplar: Option<Exemplar>) {
+    /// Takes an exemplar of the series `met`; it is kept when the samples have been stored.
+    pub(crate) fn exemplar(&mut self, met: &mut Met, exemplar: Option<Exemplar>) {
         if !self.keeps_exemplars {
             // Prometheus takes them too when it keeps none.
             self.answer.exemplars += 1;
@@ -66,8 +66,13 @@ impl Intake<'_> {
         if self.receiver.exemplars.len() >= PENDING_MAX {
             self.apply();
         }
+        // An exemplar alone makes no series.
+        let known = match met {
+            Met::New(_, labels) if !self.has(labels) => None,
+            _ => self.settle(met).ok(),
+        };
         let receiver = &mut *self.receiver;
-        let series = known.ok().and_then(|number| receiver.table.get(number));
+        let series = known.and_then(|number| receiver.table.get(number));
         // A series that never had a sample is unknown. What is wrong with an exemplar is no reason
         // to refuse a request, as in Prometheus.
         if let (Some(state), Some(exemplar)) = (series, exemplar)

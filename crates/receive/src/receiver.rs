@@ -15,14 +15,15 @@ use crate::key::{Key, Keys};
 use crate::labels::{Pairs, source_of};
 use crate::lanes::{Lanes, reason_of};
 use crate::table::{Newest, State, Table};
+use crate::wire::Malformed;
 use crate::{v1, v2};
 
 /// Largest body, compressed, in bytes.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
+pub const BODY_BYTES_MAX: usize = 3 << 20;
 
 /// Largest message, in bytes: senders make requests of a few hundred KiB, and the largest of narthex
 /// and of vmagent have 8 MiB.
-pub const PLAIN_BYTES_MAX: usize = (8 << 20) + (512 << 10);
+pub const PLAIN_BYTES_MAX: usize = (8 << 20) + (64 << 10);
 
 /// From this size on a message must not be compressed more than [`RATIO_MAX`] to one.
 const RATIO_FROM_BYTES: usize = 4 << 20;
@@ -70,6 +71,18 @@ pub struct Receiver {
     swept: Timestamp,
 }
 
+/// A series of a request.
+#[derive(Debug)]
+pub(crate) enum Met {
+    /// Its number.
+    Known(u32),
+    /// Its key was not seen before. It is taken note of with its first sample that is taken: what
+    /// brings none must leave nothing behind.
+    New(Key, Labels),
+    /// Its labels are none.
+    Bad(Reason),
+}
+
 /// A request while it is read.
 #[derive(Debug)]
 pub(crate) struct Intake<'a> {
@@ -113,14 +126,17 @@ impl Receiver {
         Arc::clone(&self.counters)
     }
 
-    /// Takes a request in: `body` is the message compressed with snappy's block format. When this
-    /// returns, everything that the answer counts as stored is in the log.
+    /// Takes a request in: `body` is the message compressed with snappy's block format; it is
+    /// dropped as soon as it is decompressed. When this returns, everything that the answer counts
+    /// as stored is in the log.
     ///
     /// # Errors
     /// When the request as a whole is refused, or the store failed.
-    pub fn write(&mut self, body: &[u8], message: Message) -> Result<Answer, Failure> {
+    pub fn write(&mut self, body: impl AsRef<[u8]>, message: Message) -> Result<Answer, Failure> {
         let mut plain = std::mem::take(&mut self.plain);
-        let outcome = match decompress(body, &mut plain) {
+        let length = decompress(body.as_ref(), &mut plain);
+        drop(body);
+        let outcome = match length {
             Ok(length) => self.take(plain.get(..length).unwrap_or_default(), message),
             Err(failure) => Err(failure),
         };
@@ -203,19 +219,33 @@ fn leave(table: &mut Table, series: u32, lane: u32, homeless: &mut Vec<u32>) {
 impl Intake<'_> {
     /// The number of the series with this key, if it is known.
     #[inline]
-    pub(crate) fn known(&mut self, key: Key) -> Option<u32> {
+    fn known(&mut self, key: Key) -> Option<u32> {
         if self.receiver.pending.len() + self.receiver.late.len() >= PENDING_MAX {
             self.apply();
         }
         self.receiver.table.find(key)
     }
 
+    /// The series with this key, whose labels `pairs` reads if the key was not seen before.
+    pub(crate) fn meet<'p>(
+        &mut self,
+        key: Key,
+        pairs: impl FnOnce() -> Result<Result<Pairs<'p>, Reason>, Malformed>,
+    ) -> Result<Met, Malformed> {
+        if let Some(number) = self.known(key) {
+            return Ok(Met::Known(number));
+        }
+        Ok(match pairs()?.and_then(Pairs::build) {
+            Ok(labels) => Met::New(key, labels),
+            Err(reason) => Met::Bad(reason),
+        })
+    }
+
     /// Takes note of a series that has a key not seen before.
-    pub(crate) fn learn(&mut self, key: Key, pairs: Pairs<'_>) -> Result<u32, Reason> {
-        let labels = pairs.build()?;
+    pub(crate) fn learn(&mut self, key: Key, labels: &Labels) -> Result<u32, Reason> {
         let receiver = &mut *self.receiver;
         let mut writer = receiver.writer.lock();
-        let series = match writer.resolve(&labels) {
+        let series = match writer.resolve(labels) {
             Ok(series) => series,
             Err(Error::LabelsTooLong { .. }) => return Err(Reason::LabelTooLong),
             Err(Error::SeriesLimit { .. } | Error::Exhausted(_)) => {
@@ -232,12 +262,17 @@ impl Intake<'_> {
                 at: sample.at.0,
                 bits: sample.value.to_bits(),
             });
-            let source = receiver.lanes.source(source_of(&labels), &mut writer);
+            let source = receiver.lanes.source(source_of(labels), &mut writer);
             let (home, others) = (None, Vec::new());
             receiver.table.insert(State { series, source, newest, home, misfits: 0, others })
         });
         receiver.table.know(key, number);
         Ok(number)
+    }
+
+    /// Whether the store has a series with these labels.
+    pub(crate) fn has(&self, labels: &Labels) -> bool {
+        self.receiver.writer.lock().find(labels).is_some()
     }
 
     /// The number of a part of the series `whole`, whose labels `labels` tells.
@@ -365,13 +400,16 @@ impl Intake<'_> {
         let Receiver { table, lanes, pending, late, exemplars, writer, .. } = &mut *self.receiver;
         late.clear();
         exemplars.clear();
+        let mut homeless = Vec::new();
         for sample in pending.drain(..).rev() {
             if let Some(state) = table.get_mut(sample.state) {
                 state.newest = sample.before;
                 lanes.settle(state.source);
+                if state.home.is_none() && sample.kind != Kind::Note {
+                    homeless.push(sample.state);
+                }
             }
         }
-        let mut homeless = Vec::new();
         lanes.give_up(&mut writer.lock(), |series, lane| {
             leave(table, series, lane, &mut homeless);
         });

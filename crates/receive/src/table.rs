@@ -1,6 +1,6 @@
 //! What is known of each series.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use narthex_model::Hashing;
 use narthex_store::{Part, SeriesRef};
@@ -118,21 +118,50 @@ impl Table {
         self.states.get_mut(number)
     }
 
-    /// Forgets series.
+    /// Forgets series. One that has parts stays as long as they do, which are known by its number.
     pub(crate) fn remove(&mut self, numbers: &[u32]) {
-        for &number in numbers {
-            if let Some(state) = self.states.remove(number) {
+        if numbers.is_empty() {
+            return;
+        }
+        let gone: HashSet<u32, Hashing> = numbers.iter().copied().collect();
+        self.parts.retain(|_, part| !gone.contains(part));
+        let wholes: HashSet<u32, Hashing> = self.parts.keys().map(|&(whole, _)| whole).collect();
+        for number in gone.difference(&wholes) {
+            if let Some(state) = self.states.remove(*number) {
                 self.by_series.remove(&state.series);
             }
         }
-        if !numbers.is_empty() {
-            let states = &self.states;
-            self.parts.retain(|_, part| states.get(*part).is_some());
-            self.by_key.retain(|_, number| states.get(*number).is_some());
-        }
+        let states = &self.states;
+        self.by_key.retain(|_, number| states.get(*number).is_some());
     }
 
     pub(crate) fn len(&self) -> usize {
         self.states.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_stays_as_long_as_its_parts() {
+        let state = |number| State {
+            series: SeriesRef::new(number).unwrap(),
+            source: 0,
+            newest: Newest { at: 0, bits: 0 },
+            home: None,
+            misfits: 0,
+            others: Vec::new(),
+        };
+        let mut table = Table::default();
+        let whole = table.insert(state(1));
+        let part = table.insert_part(whole, Part::Sum, state(2));
+        table.remove(&[whole]);
+        assert_eq!(table.find_part(whole, Part::Sum), Some(part));
+        assert_ne!(table.insert(state(3)), whole);
+        table.remove(&[whole, part]);
+        assert_eq!(table.find_part(whole, Part::Sum), None);
+        assert!(table.get(whole).is_none() && table.get(part).is_none());
     }
 }

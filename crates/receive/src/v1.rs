@@ -36,16 +36,9 @@ fn series(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
         return scattered(message, intake);
     }
     let key = intake.receiver.keys.of_bytes(span);
-    let known = intake.known(key);
-    let known = match known {
-        Some(state) => Ok(state),
-        None => match labels(span)? {
-            Ok(pairs) => intake.learn(key, pairs),
-            Err(reason) => Err(reason),
-        },
-    };
+    let met = intake.meet(key, || labels(span))?;
     let shown = || labels(span).ok()?.ok()?.build().ok();
-    intake.items(known, rest, ITEMS, shown, exemplar)
+    intake.items(met, rest, ITEMS, shown, exemplar)
 }
 
 /// Whether a label stands among the samples; such a message is legal, and nobody writes it.
@@ -76,15 +69,9 @@ fn scattered(message: &[u8], intake: &mut Intake<'_>) -> Result<(), Malformed> {
         }
     }
     let key = intake.receiver.keys.of_bytes(&span);
-    let known = match intake.known(key) {
-        Some(state) => Ok(state),
-        None => match labels(&span)? {
-            Ok(pairs) => intake.learn(key, pairs),
-            Err(reason) => Err(reason),
-        },
-    };
+    let met = intake.meet(key, || labels(&span))?;
     let shown = || labels(&span).ok()?.ok()?.build().ok();
-    intake.items(known, message, ITEMS, shown, exemplar)
+    intake.items(met, message, ITEMS, shown, exemplar)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]

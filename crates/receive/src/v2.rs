@@ -5,11 +5,11 @@ use crate::batch::Items;
 use crate::exemplar::Exemplar;
 use crate::key::Key;
 use crate::labels::Pairs;
-use crate::receiver::Intake;
+use crate::receiver::{Intake, Met};
 use crate::wire::{Field, Fields, Malformed};
 
 /// Most symbols of a request; each costs some memory while it is read.
-pub(crate) const SYMBOLS_MAX: usize = 100_000;
+pub(crate) const SYMBOLS_MAX: usize = 1 << 16;
 
 /// Most series of a request: no sender has as many, and each takes time even when it is empty.
 pub(crate) const SERIES_MAX: usize = 100_000;
@@ -79,20 +79,13 @@ fn series(
             None => missing = true,
         }
     })?;
-    let known = if missing || !count.is_multiple_of(2) {
-        Err(Reason::BadSymbol)
+    let met = if missing || !count.is_multiple_of(2) {
+        Met::Bad(Reason::BadSymbol)
     } else {
-        let key = key.finish();
-        match intake.known(key) {
-            Some(state) => Ok(state),
-            None => match labels(message, symbols)? {
-                Ok(pairs) => intake.learn(key, pairs),
-                Err(reason) => Err(reason),
-            },
-        }
+        intake.meet(key.finish(), || labels(message, symbols))?
     };
     let shown = || labels(message, symbols).ok()?.ok()?.build().ok();
-    intake.items(known, message, ITEMS, shown, |message| exemplar(message, symbols))
+    intake.items(met, message, ITEMS, shown, |message| exemplar(message, symbols))
 }
 
 /// Reads an exemplar; `None` if nobody could keep it.

@@ -78,6 +78,11 @@ impl Writer {
         Ok(series)
     }
 
+    /// Finds the series with these labels, if there is one.
+    pub fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        self.store.head.index.write().find(hash_labels(labels), labels)
+    }
+
     /// Whether a series that was resolved before can be laid out again. Then it stays good as if it
     /// had just been resolved.
     pub fn keep(&mut self, series: SeriesRef) -> bool {

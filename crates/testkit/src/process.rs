@@ -5,6 +5,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::http::get;
+
+/// How long a program may take until it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A child process; it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -101,6 +106,46 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// A program with the flags of Prometheus, on a port of its own.
+#[derive(Debug)]
+pub struct Server {
+    /// The program.
+    pub process: Process,
+    /// Where it listens, on loopback.
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts `program` in the folder `dir`, where its log and its data go as well, and waits until
+    /// it says that it is ready. `config` makes its configuration, given the port.
+    ///
+    /// # Errors
+    /// When it cannot be started, or is not ready in time.
+    pub fn start(
+        program: &Path,
+        dir: &Path,
+        flags: &[&str],
+        config: impl FnOnce(u16) -> String,
+    ) -> io::Result<Self> {
+        let port = free_port()?;
+        std::fs::write(dir.join("prometheus.yml"), config(port))?;
+        let mut command = Command::new(program);
+        command.current_dir(dir).arg("--config.file=prometheus.yml").args(flags);
+        command.args([
+            "--storage.tsdb.path=data".to_owned(),
+            format!("--web.listen-address=127.0.0.1:{port}"),
+        ]);
+        let log = dir.join("log");
+        let process = Process::start(&mut command, &log)?;
+        let ready = || get(port, "/-/ready").is_ok_and(|answer| answer.status == 200);
+        if wait_until(READY_TIMEOUT, ready) {
+            return Ok(Self { process, port });
+        }
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("not ready: {log}")))
     }
 }
 

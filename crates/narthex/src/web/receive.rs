@@ -19,6 +19,9 @@ use crate::inlet::{self, Inlet, Stopping};
 /// Longest wait for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest time without a byte of a body while others wait for room.
+const STALL_MAX: Duration = Duration::from_secs(2);
+
 /// Most bytes of a body that are read after it was refused: a client that sends it all before it
 /// listens would see a broken connection instead of the reason.
 const DISCARDED_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
@@ -51,10 +54,13 @@ async fn write(State(app): State<Arc<App>>, request: Request) -> Response {
     let reading = read(inlet, request.into_body());
     let body = match tokio::time::timeout(BODY_TIMEOUT, reading).await {
         Ok(Ok(body)) => body,
-        Ok(Err(response)) => return response,
+        Ok(Err(response)) => {
+            inlet.refused();
+            return response;
+        }
         Err(_) => {
-            let text = "the body did not come in time";
-            return text_error(StatusCode::REQUEST_TIMEOUT, text);
+            inlet.refused();
+            return again("the body did not come in time");
         }
     };
     match inlet.write(body, message).await {
@@ -99,12 +105,18 @@ fn message_of(headers: &HeaderMap, accepted: &[String]) -> Result<Message, Strin
 
 /// Reads the body as far as the limits allow.
 async fn read(inlet: &Arc<Inlet>, mut from: Body) -> Result<inlet::Body, Response> {
-    let announced = from.size_hint().lower();
-    if announced > BODY_BYTES_MAX as u64 {
+    if from.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(refuse(from, too_large()).await);
     }
-    let mut body = inlet.body(usize::try_from(announced).unwrap_or(0));
-    while let Some(frame) = from.frame().await {
+    let mut body = inlet.body();
+    loop {
+        let frame = match tokio::time::timeout(STALL_MAX, from.frame()).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(body),
+            // It can take its time, but no room that others need.
+            Err(_) if inlet.is_tight() => return Err(again("the body came too slowly")),
+            Err(_) => continue,
+        };
         let frame = frame.map_err(|e| text_error(StatusCode::BAD_REQUEST, &e.to_string()))?;
         let Ok(piece) = frame.into_data() else { continue };
         if body.len() + piece.len() > BODY_BYTES_MAX {
@@ -113,13 +125,18 @@ async fn read(inlet: &Arc<Inlet>, mut from: Body) -> Result<inlet::Body, Respons
         }
         if !body.push(&piece).await {
             drop(body);
-            let text = "too many remote writes at the same time";
-            let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, text);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
-            return Err(refuse(from, response).await);
+            return Err(refuse(from, again("too many remote writes at the same time")).await);
         }
     }
-    Ok(body)
+}
+
+/// The answer to a request that is to come again: with any other status Prometheus would not send
+/// it again.
+fn again(text: &str) -> Response {
+    let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// The answer to a request whose body is not taken, once its client listens; the connection ends

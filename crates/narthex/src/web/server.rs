@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::quoting::Quoting;
 use super::security::Security;
+use super::sip::Sips;
 
 /// Largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 128 << 10;
@@ -185,7 +186,7 @@ async fn speak(
         .header_read_timeout(server.limits.read_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(Quoting::new(stream)), service);
+        .serve_connection(TokioIo::new(Quoting::new(Sips(stream))), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -94,7 +94,7 @@ impl Bench {
 
     fn send(&mut self, series: &[(&str, &[(i64, f64)])]) -> Result<Answer, Failure> {
         let series = series.iter().map(|(labels, samples)| a_series(labels, samples)).collect();
-        self.receiver.write(&packed(&Write { series }), Message::V1)
+        self.receiver.write(packed(&Write { series }), Message::V1)
     }
 
     fn read(&self) -> BTreeMap<String, Vec<(i64, f64)>> {
@@ -212,7 +212,7 @@ fn bad_series_cost_only_themselves() {
         a_series(&format!("__name__=x,long={}", "y".repeat(100_000)), &[(1, 1.0)]),
         text,
     ];
-    let answer = bench.receiver.write(&packed(&Write { series }), Message::V1).unwrap();
+    let answer = bench.receiver.write(packed(&Write { series }), Message::V1).unwrap();
     assert_eq!(answer.samples, 1);
     for (reason, count) in [
         (Reason::NoName, 2),
@@ -268,7 +268,7 @@ fn the_second_message_is_read() {
         Series2 { references: vec![1, 2, 3], samples: samples.clone() },
         Series2 { references: vec![1, 99], samples },
     ];
-    let answer = bench.receiver.write(&packed(&Write2 { symbols, series }), Message::V2).unwrap();
+    let answer = bench.receiver.write(packed(&Write2 { symbols, series }), Message::V2).unwrap();
     assert_eq!((answer.samples, answer.refused.of(Reason::BadSymbol)), (1, 2));
     assert_eq!(bench.read()[r#"{__name__="a", job="j"}"#], [(7, 1.0)]);
     // The same series by the other message is the same series.
@@ -309,7 +309,7 @@ fn bombs_are_refused_before_there_is_room_for_them() {
     assert!(matches!(failure, Failure::TooLarge(_)), "{failure}");
     assert!(bench.receiver.plain.is_empty());
     let empty = snap::raw::Encoder::new().compress_vec(&b"\x0a\x00".repeat(v2::SERIES_MAX + 1));
-    let failure = bench.receiver.write(&empty.unwrap(), Message::V1).unwrap_err();
+    let failure = bench.receiver.write(empty.unwrap(), Message::V1).unwrap_err();
     assert!(failure.to_string().ends_with("more than 100000 series"), "{failure}");
     let symbols = vec![String::new(); v2::SYMBOLS_MAX + 1];
     let body = packed(&Write2 { symbols, series: Vec::new() });

@@ -79,7 +79,7 @@ fn first(id: &str, at: i64, value: f64) -> Exemplar1 {
 fn send(bench: &mut Bench, labels: &str, exemplars: Vec<Exemplar1>) -> Answer {
     let Series { labels, samples, .. } = a_series(labels, &[]);
     let series = Series1 { labels, samples, exemplars };
-    bench.receiver.write(&packed(&Write1 { series: vec![series] }), Message::V1).unwrap()
+    bench.receiver.write(packed(&Write1 { series: vec![series] }), Message::V1).unwrap()
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_second_protocol_says_what_it_refused() {
         let samples = vec![Sample { value: 1.0, at: 1000 }];
         let series = vec![Series2 { references: vec![1, 2], samples, exemplars }];
         let request = Write2 { symbols: symbols.clone(), series };
-        bench.receiver.write(&packed(&request), Message::V2).unwrap()
+        bench.receiver.write(packed(&request), Message::V2).unwrap()
     };
     let exemplar = |at, references| Exemplar2 { references, value: 0.5, at };
     let answer = send(vec![exemplar(900, vec![3, 4]), exemplar(950, vec![])]);
