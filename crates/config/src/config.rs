@@ -136,12 +136,6 @@ impl Config {
         note(!self.remote_read.is_empty(), "remote_read: queries read the local store only");
         note(self.tracing.is_some(), "tracing: nothing is traced");
         note(self.otlp.is_some(), "otlp: nothing is received by OTLP");
-        for job in &self.scrape_configs {
-            let name = GoQuoted(&job.job_name);
-            for (found, key, why) in job_notices(job) {
-                note(found, &format!("scrape_configs: job {name}: {key}: {why}"));
-            }
-        }
         for receiver in &self.remote_write {
             let name = receiver.queue_name();
             let key = |key: &str| format!("remote_write {name}: {key}");
@@ -149,14 +143,6 @@ impl Config {
         }
         notices
     }
-}
-
-fn job_notices(job: &ScrapeConfig) -> [(bool, &'static str, &'static str); 1] {
-    [(
-        job.convert_classic_histograms_to_nhcb == Some(true),
-        "convert_classic_histograms_to_nhcb",
-        "classic histograms are not converted",
-    )]
 }
 
 fn check(config: &mut Config, node: &Node, cx: &mut Context<'_>) {

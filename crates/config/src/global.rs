@@ -55,11 +55,11 @@ section! {
         metric_name_validation_scheme: Option<NameScheme>,
         /// How targets are asked to escape names.
         metric_name_escaping_scheme: Option<EscapingScheme>,
-        /// Accepted; native histograms are not stored.
+        /// Whether native histograms are read where a target exposes them.
         scrape_native_histograms: bool,
-        /// Accepted; native histograms are not stored.
+        /// Whether classic histograms become native ones with custom buckets.
         convert_classic_histograms_to_nhcb: bool,
-        /// Accepted; classic histograms are always scraped.
+        /// Whether the classic form of a histogram is kept beside a native one.
         always_scrape_classic_histograms: bool,
         /// Whether `scrape_timeout_seconds`, `scrape_sample_limit` and
         /// `scrape_body_size_bytes` are reported.

@@ -38,11 +38,11 @@ section! {
         scrape_protocols: Vec<ScrapeProtocol>,
         /// The format of bodies whose `Content-Type` says none.
         fallback_scrape_protocol: Option<ScrapeProtocol>,
-        /// Accepted; native histograms are not stored.
+        /// Whether native histograms are read where a target exposes them.
         scrape_native_histograms: Option<bool>,
-        /// Accepted; classic histograms are always scraped.
+        /// Whether the classic form of a histogram is kept beside a native one.
         always_scrape_classic_histograms: Option<bool>,
-        /// Accepted; native histograms are not stored.
+        /// Whether classic histograms become native ones with custom buckets.
         convert_classic_histograms_to_nhcb: Option<bool>,
         /// Where failed scrapes are logged.
         scrape_failure_log_file: Option<String>,

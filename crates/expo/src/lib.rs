@@ -30,9 +30,11 @@ mod scan;
 mod series;
 mod stencil;
 mod text;
+mod walk;
 
 pub use exemplar::Exemplar;
 pub use fault::{ParseError, ParseErrorKind};
 pub use format::Format;
 pub use lines::{Line, Lines};
 pub use stencil::{Fit, Limits, Slot, Stencil};
+pub use walk::{Piece, Walk, bound};

@@ -128,6 +128,9 @@ fn timestamp(message: Value<'_>) -> Result<Timestamp, ProtobufError> {
     Ok(Timestamp(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)))
 }
 
+/// Takes one thing after the other.
+type Visit<'v, E> = dyn FnMut(Item<'_>) -> Result<(), E> + 'v;
+
 /// Reads a body; calls `visit` with each thing that it says.
 ///
 /// # Errors
@@ -135,7 +138,7 @@ fn timestamp(message: Value<'_>) -> Result<Timestamp, ProtobufError> {
 pub fn read<E: From<ProtobufError>>(
     body: &[u8],
     wanted: Wanted,
-    visit: &mut dyn FnMut(Item<'_>) -> Result<(), E>,
+    visit: &mut Visit<'_, E>,
 ) -> Result<(), E> {
     let mut rest = body;
     while !rest.is_empty() {
@@ -199,7 +202,7 @@ impl<'a> Family<'a> {
         &self,
         message: &[u8],
         wanted: Wanted,
-        visit: &mut dyn FnMut(Item<'_>) -> Result<(), E>,
+        visit: &mut Visit<'_, E>,
     ) -> Result<(), E> {
         let metric = Metric::read(message)?;
         let Metric { labels, at, .. } = &metric;
@@ -212,31 +215,33 @@ impl<'a> Family<'a> {
             let (name, bound) = (self.name, None);
             return visit(Item::Number { name, labels, bound, value, at, exemplar });
         }
-        let mut put = |suffix: &str, bound, value, message| {
+        let put = |visit: &mut Visit<'_, E>, suffix: &str, bound, value, message| {
             let name = format!("{}{suffix}", self.name);
             let exemplar = exemplar(message)?;
             visit(Item::Number { name: &name, labels, bound, value, at, exemplar })
         };
         if let Some(summary) = metric.summary {
             let summary = Summary::read(summary)?;
-            put("_count", None, summary.count, None)?;
-            put("_sum", None, summary.sum, None)?;
+            put(visit, "_count", None, summary.count, None)?;
+            put(visit, "_sum", None, summary.sum, None)?;
             for (quantile, value) in summary.quantiles {
-                put("", Some(("quantile", quantile)), value, None)?;
+                put(visit, "", Some(("quantile", quantile)), value, None)?;
             }
         }
         if let Some(histogram) = metric.histogram {
             let histogram = Native::read(histogram)?;
             let native = wanted.native && histogram.is_native();
-            if !native || (wanted.classic_too && !histogram.buckets.is_empty()) {
-                histogram.classic(&mut put)?;
-            }
             if native {
                 let gauge = self.kind == MetricKind::GaugeHistogram;
                 let exemplars =
                     if wanted.exemplars { histogram.native_exemplars()? } else { Vec::new() };
-                let (name, value) = (self.name, histogram.into_native(gauge)?);
+                let (name, value) = (self.name, histogram.native(gauge)?);
                 visit(Item::Histogram { name, labels, value, at, exemplars })?;
+            }
+            if !native || (wanted.classic_too && !histogram.buckets.is_empty()) {
+                histogram.classic(&mut |suffix, bound, value, message| {
+                    put(visit, suffix, bound, value, message)
+                })?;
             }
         }
         Ok(())

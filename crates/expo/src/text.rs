@@ -62,6 +62,7 @@ fn comment(line: &[u8]) -> Result<Option<Meta<'_>>, Fault> {
         b"histogram" => MetricKind::Histogram,
         b"summary" => MetricKind::Summary,
         b"untyped" => MetricKind::Unknown,
+        b"\x01gaugehistogram" => MetricKind::GaugeHistogram,
         _ => return Err(Fault::new(text_at, Kind::BadType)),
     };
     Ok(Some(Meta::Kind(name, kind)))

@@ -17,7 +17,7 @@ use crate::fetch::{self, Kind};
 use crate::manager::Shared;
 use crate::schedule::Schedule;
 use crate::target::Target;
-use crate::translate::{LineExemplar, Translated, translate};
+use crate::translate::{LineExemplar, Translated, rewrite, rewrites_text, translate};
 
 /// What a pool tells its targets.
 #[derive(Clone, Debug)]
@@ -168,24 +168,30 @@ impl Task {
         self.report(at, outcome);
     }
 
-    /// Makes text of a binary body.
+    /// Makes text of a binary body, and rewrites text where the configuration asks for that.
     fn understand(
         &self,
         kind: Kind,
         body: &mut Vec<u8>,
         exemplars: &mut Vec<LineExemplar>,
     ) -> Result<(Format, Option<Translated>), ScrapeError> {
-        let Kind::Text(format) = kind else {
-            let mut text = self.shared.take_buffer();
-            text.clear();
-            let wanted = self.shared.writer.lock().keep_exemplars().is_some();
-            let exemplars = wanted.then_some(exemplars);
-            let translated = translate(body, &self.plan.config, &mut text, exemplars);
-            std::mem::swap(body, &mut text);
-            self.shared.give_buffer(text);
-            return Ok((Format::Text, Some(translated?)));
+        let config = &self.plan.config;
+        if let Kind::Text(format) = kind
+            && !rewrites_text(config)
+        {
+            return Ok((format, None));
+        }
+        let mut text = self.shared.take_buffer();
+        text.clear();
+        let wanted = self.shared.writer.lock().keep_exemplars().is_some();
+        let exemplars = wanted.then_some(exemplars);
+        let (format, translated) = match kind {
+            Kind::Protobuf => (Format::Text, translate(body, config, &mut text, exemplars)),
+            Kind::Text(format) => (format, rewrite(body, format, config, &mut text, exemplars)),
         };
-        Ok((format, None))
+        std::mem::swap(body, &mut text);
+        self.shared.give_buffer(text);
+        Ok((format, Some(translated?)))
     }
 
     async fn fetch(&mut self, body: &mut Vec<u8>) -> Result<Kind, ScrapeError> {

@@ -1,18 +1,24 @@
-//! From the protobuf format to lines of text.
+//! Bodies that are rewritten before they are read: as text, so that stencil, relabelling and
+//! limits work on them as on any other.
 //!
-//! A binary body is turned into the lines that a target would have written, so that stencil,
-//! relabelling and limits work on it as on any other. A native histogram becomes one line for each
-//! of its parts, with the label that nothing from outside may have.
-
-use std::io::Write as _;
+//! Protobuf bodies become text; where `convert_classic_histograms_to_nhcb` is on, the series of
+//! classic histograms become native ones in bodies of any format. A native histogram is one line
+//! for each of its parts, with the label that nothing from outside may have.
 
 use narthex_config::ScrapeConfig;
 use narthex_expo::protobuf::{Exemplar, Item, NativeHistogram, ProtobufError, Wanted, read};
-use narthex_model::labels::{is_legacy_label_name, is_legacy_metric_name};
-use narthex_model::number::GoFloat;
-use narthex_model::{Histogram, Labels, MetricKind, PART, Timestamp};
+use narthex_expo::{Format, Piece, Walk};
+use narthex_model::{Histogram, Labels, LabelsBuilder, METRIC_NAME, PART, Timestamp};
 use narthex_store::Part;
-use narthex_store::histogram::parts;
+
+use self::classic::{Gather, Series};
+use self::text::{Text, open_metrics};
+
+mod classic;
+mod text;
+
+/// Longest line of a text body, in bytes; where it is longer the body is not rewritten on.
+const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Most bytes of text that a body may become.
 const TEXT_BYTES_MAX: usize = 64 << 20;
@@ -57,61 +63,164 @@ pub struct LineExemplar {
 }
 
 impl LineExemplar {
-    fn new(sample: u32, exemplar: &Exemplar<'_>) -> Self {
+    fn new(exemplar: &Exemplar<'_>) -> Self {
         let Exemplar { labels, value, at } = exemplar;
         let labels = Labels::from_pairs(labels.iter().copied());
-        Self { sample, labels, value: *value, at: *at }
+        Self { sample: 0, labels, value: *value, at: *at }
+    }
+
+    fn of_text(exemplar: &narthex_expo::Exemplar<'_>) -> Self {
+        let mut labels = Vec::new();
+        exemplar.each_label(|name, value| labels.push((name, value)));
+        let labels = Labels::from_pairs(labels);
+        Self { sample: 0, labels, value: exemplar.value, at: exemplar.at }
     }
 }
 
-/// Appends `body` as text to `out`, and its exemplars to `exemplars` where that is given.
+/// Whether bodies of text are rewritten, too.
+pub(crate) fn rewrites_text(config: &ScrapeConfig) -> bool {
+    config.convert_classic_histograms_to_nhcb == Some(true)
+}
+
+/// Appends a protobuf `body` as text to `out`, and its exemplars to `exemplars` where that is
+/// given.
 pub(crate) fn translate(
     body: &[u8],
     config: &ScrapeConfig,
     out: &mut Vec<u8>,
-    mut exemplars: Option<&mut Vec<LineExemplar>>,
+    exemplars: Option<&mut Vec<LineExemplar>>,
 ) -> Result<Translated, TranslateError> {
-    let mut samples = 0;
-    let mut translated = Translated { bytes: body.len(), extra_lines: 0 };
     let wanted = Wanted {
         native: config.scrape_native_histograms == Some(true),
         classic_too: config.always_scrape_classic_histograms == Some(true),
         exemplars: exemplars.is_some(),
     };
+    let text = Text::new(out, config, exemplars);
+    let gather = rewrites_text(config).then(Gather::default);
+    let mut translation = Translation { text, gather, keep: wanted.classic_too };
     read(body, wanted, &mut |item| {
+        translation.item(item)?;
+        translation.text.check()
+    })?;
+    let Translation { mut text, gather, .. } = translation;
+    if let Some(mut gather) = gather {
+        gather.flush(&mut text)?;
+    }
+    Ok(text.done(body))
+}
+
+/// A protobuf body on its way to text.
+struct Translation<'t> {
+    text: Text<'t>,
+    /// Where classic histograms are converted.
+    gather: Option<Gather>,
+    /// Whether the classic form of what is converted is kept.
+    keep: bool,
+}
+
+impl Translation<'_> {
+    fn item(&mut self, item: Item<'_>) -> Result<(), TranslateError> {
+        let Self { text, gather, keep } = self;
         match item {
-            Item::Family { name, kind, help } => put_family(out, name, kind, help),
+            Item::Family { name, kind, help } => {
+                if let Some(gather) = gather {
+                    gather.family(text, name, kind)?;
+                }
+                text.family(name, kind, help);
+                Ok(())
+            }
             Item::Number { name, labels, bound, value, at, exemplar } => {
+                let stamp = at.map(|at| at.to_string()).unwrap_or_default();
+                let stamp = stamp.as_bytes();
+                let mut exemplar = exemplar.map(|exemplar| LineExemplar::new(&exemplar));
+                if let Some(gather) = gather {
+                    let le = bound.filter(|(label, _)| *label == "le").map(|(_, bound)| bound);
+                    let series = Series::new(name, owned(labels), le, value);
+                    if gather.series(text, series, stamp, exemplar.as_ref())? {
+                        if !*keep {
+                            return Ok(());
+                        }
+                        exemplar = None;
+                    }
+                }
                 let bound = bound.map(|(label, bound)| (label, open_metrics(bound)));
                 let extra = bound.as_ref().map(|(label, bound)| (*label, bound.as_str()));
-                put_line(out, name, labels, extra, value, at)?;
-                if let (Some(exemplar), Some(all)) = (exemplar, &mut exemplars) {
-                    all.push(LineExemplar::new(samples, &exemplar));
-                }
-                samples += 1;
+                text.number(name, labels, extra, value, stamp, exemplar)
             }
-            Item::Histogram { name, labels, value, at, exemplars: found } => {
-                let NativeHistogram { histogram, integer } = value;
-                let histogram = limited(histogram, config)?;
-                let mut lines = 0;
-                let mut result = Ok(());
-                parts(&histogram, integer, |part, value| {
-                    lines += 1;
-                    let part = (PART, &*part.to_string());
-                    let put = put_line(out, name, labels, Some(part), value, at);
-                    result = result.clone().and(put);
-                });
-                result?;
-                translated.extra_lines += lines - 1;
-                if let Some(all) = &mut exemplars {
-                    all.extend(found.iter().map(|found| LineExemplar::new(samples, found)));
+            Item::Histogram { name, labels, value, at, exemplars } => {
+                if let Some(gather) = gather {
+                    gather.native(text, name, owned(labels))?;
                 }
-                samples += lines;
+                let NativeHistogram { histogram, integer } = value;
+                let stamp = at.map(|at| at.to_string()).unwrap_or_default();
+                let exemplars = exemplars.iter().map(LineExemplar::new).collect();
+                text.histogram(name, labels, (histogram, integer), stamp.as_bytes(), exemplars)
             }
         }
-        if out.len() > TEXT_BYTES_MAX { Err(TranslateError::TooLarge) } else { Ok(()) }
-    })?;
-    Ok(translated)
+    }
+}
+
+fn owned(labels: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(labels.iter().copied())
+}
+
+/// Writes a `body` of text to `out`, its classic histograms as native ones. A faulty body stays as
+/// it is: who reads it will say what is wrong where.
+pub(crate) fn rewrite(
+    body: &[u8],
+    format: Format,
+    config: &ScrapeConfig,
+    out: &mut Vec<u8>,
+    exemplars: Option<&mut Vec<LineExemplar>>,
+) -> Result<Translated, TranslateError> {
+    let wants_exemplars = exemplars.is_some();
+    let keep = config.always_scrape_classic_histograms == Some(true);
+    let mut text = Text::new(out, config, exemplars);
+    let (mut gather, mut labels) = (Gather::default(), LabelsBuilder::default());
+    let mut walk = Walk::new(body, format, LINE_BYTES_MAX);
+    while let Some(piece) = walk.next(&mut labels) {
+        match piece {
+            Piece::Between { text: lines, family } => {
+                if lines.contains(&b'#') {
+                    gather.flush(&mut text)?;
+                }
+                if let Some((name, kind)) = family {
+                    gather.family(&mut text, &name, kind)?;
+                }
+                text.raw(lines);
+            }
+            Piece::Sample { line, bare, value, stamp, exemplar } => {
+                if line.contains(&1) && labels.get(PART).is_some() {
+                    return Err(TranslateError::Reserved);
+                }
+                let name = labels.get(METRIC_NAME).unwrap_or("");
+                if format == Format::OpenMetrics && gather.is_creation(name) {
+                    continue;
+                }
+                let taken = if gather.may_take() {
+                    let series = Series::of(&labels, value);
+                    let exemplar = exemplar.filter(|_| wants_exemplars);
+                    let exemplar = exemplar.as_ref().map(LineExemplar::of_text);
+                    gather.series(&mut text, series, stamp, exemplar.as_ref())?
+                } else {
+                    gather.flush(&mut text)?;
+                    false
+                };
+                // As in Prometheus, the histogram takes the exemplars of its series along.
+                match (taken, keep) {
+                    (false, _) => text.raw_sample(line),
+                    (true, true) => text.raw_sample(bare),
+                    (true, false) => {}
+                }
+            }
+        }
+        text.check()?;
+    }
+    if !walk.rest().is_empty() {
+        return Ok(text.give_up(body));
+    }
+    gather.flush(&mut text)?;
+    Ok(text.done(body))
 }
 
 /// Whether labels are of a part that is no sample of its own.
@@ -149,92 +258,4 @@ fn lower(histogram: &mut Histogram, schema: i32) {
         *histogram = histogram.reduced(schema);
         histogram.hint = hint;
     }
-}
-
-fn put_family(out: &mut Vec<u8>, name: &str, kind: MetricKind, help: &str) {
-    let kind = match kind {
-        MetricKind::Unknown => "untyped",
-        kind => kind.as_str(),
-    };
-    for (word, text) in [("HELP", help), ("TYPE", kind)] {
-        out.extend_from_slice(b"# ");
-        out.extend_from_slice(word.as_bytes());
-        out.push(b' ');
-        if is_legacy_metric_name(name) {
-            out.extend_from_slice(name.as_bytes());
-        } else {
-            put_quoted(out, name);
-        }
-        out.push(b' ');
-        for &byte in text.as_bytes() {
-            match byte {
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                b'\n' => out.extend_from_slice(b"\\n"),
-                byte => out.push(byte),
-            }
-        }
-        out.push(b'\n');
-    }
-}
-
-fn put_line(
-    out: &mut Vec<u8>,
-    name: &str,
-    labels: &[(&str, &str)],
-    extra: Option<(&str, &str)>,
-    value: f64,
-    at: Option<i64>,
-) -> Result<(), TranslateError> {
-    let mut separator: &[u8] = b"{";
-    if is_legacy_metric_name(name) {
-        out.extend_from_slice(name.as_bytes());
-    } else {
-        out.push(b'{');
-        put_quoted(out, name);
-        separator = b",";
-    }
-    if labels.iter().any(|(label, _)| *label == PART) {
-        return Err(TranslateError::Reserved);
-    }
-    for (label, value) in labels.iter().copied().chain(extra) {
-        out.extend_from_slice(separator);
-        separator = b",";
-        if is_legacy_label_name(label) {
-            out.extend_from_slice(label.as_bytes());
-        } else {
-            put_quoted(out, label);
-        }
-        out.push(b'=');
-        put_quoted(out, value);
-    }
-    if separator == b"," {
-        out.push(b'}');
-    }
-    // Writing into a Vec cannot fail.
-    let _ = write!(out, " {}", GoFloat(value));
-    if let Some(at) = at {
-        let _ = write!(out, " {at}");
-    }
-    out.push(b'\n');
-    Ok(())
-}
-
-fn put_quoted(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for &byte in text.as_bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            byte => out.push(byte),
-        }
-    }
-    out.push(b'"');
-}
-
-/// A number as OpenMetrics writes it: `1.0` for 1.
-fn open_metrics(value: f64) -> String {
-    let text = GoFloat(value).to_string();
-    let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    if whole { format!("{text}.0") } else { text }
 }

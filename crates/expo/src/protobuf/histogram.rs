@@ -153,7 +153,7 @@ impl<'a> Native<'a> {
     }
 
     /// The native form.
-    pub(super) fn into_native(self, gauge: bool) -> Result<NativeHistogram, ProtobufError> {
+    pub(super) fn native(&self, gauge: bool) -> Result<NativeHistogram, ProtobufError> {
         let schema = i32::try_from(self.schema).unwrap_or(i32::MAX);
         if schema < *EXPONENTIAL_SCHEMAS.start() {
             return Err(ProtobufError::BadSchema(schema));

@@ -2,8 +2,6 @@
 //! they show are the same, and so are the answers to questions that are wrong.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -13,6 +11,7 @@ use narthex_testkit::peers;
 use narthex_testkit::process::wait_until;
 use serde_json::Value;
 
+use crate::exporter::{self, double, family, field, varint};
 use crate::node::{Node, now_ms};
 
 /// Bodies that the exporter shows, one after the other.
@@ -26,30 +25,13 @@ struct Exporter {
 
 impl Exporter {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let (frame, start) = (Arc::new(AtomicU64::new(0)), now_ms());
         let shown = Arc::clone(&frame);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                let mut head = [0; 4096];
-                let length = stream.read(&mut head).unwrap_or(0);
-                let frame = shown.load(SeqCst);
-                let (kind, body) = if head[..length].starts_with(b"GET /binary") {
-                    let kind = "application/vnd.google.protobuf; \
-                                proto=io.prometheus.client.MetricFamily; encoding=delimited";
-                    (kind, binary(frame, start))
-                } else {
-                    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                    (kind, text(frame, start).into_bytes())
-                };
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-                     Connection: close\r\n\r\n",
-                    body.len()
-                );
-                let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        let port = exporter::serve(move |path| {
+            let frame = shown.load(SeqCst);
+            match path {
+                "/binary" => (exporter::PROTOBUF, binary(frame, start)),
+                _ => (exporter::OPEN_METRICS, text(frame, start).into_bytes()),
             }
         });
         Self { port, frame }
@@ -86,25 +68,6 @@ fn text(frame: u64, start: i64) -> String {
     )
 }
 
-/// A field of a protocol buffer with bytes.
-fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
-    [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-    out
-}
-
-fn double(number: u64, value: f64) -> Vec<u8> {
-    [varint(number << 3 | 1), value.to_le_bytes().to_vec()].concat()
-}
-
 fn exemplar(id: &str, value: f64, at_ms: Option<i64>) -> Vec<u8> {
     let pair = [field(1, b"trace_id"), field(2, id.as_bytes())].concat();
     let time = at_ms.map_or_else(Vec::new, |ms| {
@@ -120,10 +83,6 @@ fn exemplar(id: &str, value: f64, at_ms: Option<i64>) -> Vec<u8> {
 fn binary(frame: u64, start: i64) -> Vec<u8> {
     let at = |frames_back: u64| {
         Some(start + i64::try_from(frame.saturating_sub(frames_back)).unwrap() * 250)
-    };
-    let family = |name: &str, kind: u8, metric: &[u8]| {
-        let family = [field(1, name.as_bytes()), vec![24, kind], field(4, metric)].concat();
-        [varint(family.len() as u64), family].concat()
     };
     let value = |value: f64| double(1, value);
     #[expect(clippy::cast_precision_loss, reason = "a small number")]

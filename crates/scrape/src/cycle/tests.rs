@@ -61,16 +61,36 @@ impl Bench {
 
     /// Scrapes a protobuf body.
     fn scrape_binary(&mut self, body: &[u8]) -> Outcome {
-        self.at = self.at.plus_millis(1000);
         let (mut text, mut exemplars) = (Vec::new(), Vec::new());
         let config = &self.cycle.config;
         let all = Some(&mut exemplars);
         let translated = crate::translate::translate(body, config, &mut text, all);
+        self.absorb_translated(Format::Text, translated, &text, &exemplars)
+    }
+
+    /// Scrapes a body of text that is rewritten first.
+    fn scrape_rewritten(&mut self, format: Format, body: &str) -> Outcome {
+        let (mut text, mut exemplars) = (Vec::new(), Vec::new());
+        let config = &self.cycle.config;
+        let all = Some(&mut exemplars);
+        let body = body.as_bytes();
+        let translated = crate::translate::rewrite(body, format, config, &mut text, all);
+        self.absorb_translated(format, translated, &text, &exemplars)
+    }
+
+    fn absorb_translated(
+        &mut self,
+        format: Format,
+        translated: Result<Translated, crate::translate::TranslateError>,
+        text: &[u8],
+        exemplars: &[LineExemplar],
+    ) -> Outcome {
+        self.at = self.at.plus_millis(1000);
         let body = translated.map_err(ScrapeError::from).map(|translated| Body {
-            bytes: &text,
-            format: Format::Text,
+            bytes: text,
+            format,
             translated: Some(translated),
-            exemplars: &exemplars,
+            exemplars,
         });
         let outcome = self.cycle.absorb(&self.writer, body, self.at, || Duration::ZERO);
         outcome.expect("the store works")
@@ -211,6 +231,74 @@ fn nobody_may_send_parts() {
     let outcome = bench.absorb(Ok(std::str::from_utf8(&text).unwrap()));
     let error = outcome.error.expect("a reserved label").to_string();
     assert!(error.contains("is reserved"), "{error}");
+}
+
+#[test]
+fn gauge_histograms_tell_what_they_are() {
+    let mut bench = Bench::new("  scrape_native_histograms: true\n");
+    let mut body = binary(&[1, 1], "l");
+    // The kind stands behind the name of one letter.
+    body[5] = 5;
+    let outcome = bench.scrape_binary(&body);
+    assert!(outcome.error.is_none(), "{:?}", outcome.error);
+    let (_, mut metadata) = bench.cycle.metadata();
+    assert!(metadata.any(|(name, said)| {
+        name == "h" && said.kind == narthex_model::MetricKind::GaugeHistogram
+    }));
+}
+
+const CONVERTED: &str = "  convert_classic_histograms_to_nhcb: true\n";
+
+#[test]
+fn classic_histograms_become_native() {
+    let body = |count: u32| {
+        format!(
+            "# TYPE h histogram\nh_bucket{{le=\"1\"}} 3\nh_bucket{{le=\"+Inf\"}} {count}\n\
+             h_sum 1\nh_count {count}\n# TYPE g gauge\ng_count 4"
+        )
+    };
+    for (keep, lines) in [("", 2), ("  always_scrape_classic_histograms: true\n", 6)] {
+        let mut bench = Bench::new(&format!("{CONVERTED}{keep}"));
+        for count in [4, 5] {
+            let outcome = bench.scrape_rewritten(Format::Text, &body(count));
+            assert!(outcome.error.is_none(), "{:?}", outcome.error);
+            assert_eq!(outcome.scraped, lines);
+        }
+        let found = [1, 2].map(|rest| {
+            Some(format!("{{count:{}, sum:1, [-Inf,1]:3, (1,+Inf]:{rest}}}", 3 + rest))
+        });
+        assert_eq!(bench.histograms("h"), found);
+        assert_eq!(bench.series("g_count").len(), 2);
+        assert_eq!(bench.names().contains("h_sum"), lines == 6);
+    }
+}
+
+#[test]
+fn what_converts_histograms_tells_faults_as_any_scrape() {
+    let mut bench = Bench::new(CONVERTED);
+    let mut other = Bench::new("");
+    for body in ["# TYPE h histogram\nh_count 1\nh_sum x\nb 1\n", "a 1\n# TYPE b c\n", "\u{e9}\n"] {
+        let wrong = |outcome: Outcome| outcome.error.map(|error| error.to_string());
+        let found = wrong(bench.scrape_rewritten(Format::Text, body));
+        assert!(found.is_some());
+        assert_eq!(found, wrong(other.absorb(Ok(body))), "{body}");
+    }
+    for body in ["h{\"\u{1}\"=\"count\"} 3\n", "# TYPE h histogram\nh_count{\"\u{1}\"=\"sum\"} 3\n"]
+    {
+        let error = bench.scrape_rewritten(Format::Text, body).error.expect("a reserved label");
+        assert!(error.to_string().contains("is reserved"), "{error}");
+    }
+}
+
+#[test]
+fn a_histogram_that_comes_twice_counts_once() {
+    let mut bench = Bench::new(CONVERTED);
+    let outcome = bench.scrape_rewritten(
+        Format::OpenMetrics,
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 3\n# HELP h x\nh_count 5\n# EOF\n",
+    );
+    assert_eq!((outcome.scraped, outcome.refused.duplicate), (2, 1));
+    assert_eq!(bench.histograms("h"), [Some("{count:3, sum:0, [-Inf,1]:3}".to_owned())]);
 }
 
 #[test]
