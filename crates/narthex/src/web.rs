@@ -19,6 +19,7 @@ mod page;
 pub mod params;
 mod pieces;
 mod pools;
+mod proto;
 mod query;
 mod quoting;
 pub mod read;

@@ -27,9 +27,8 @@ use super::{Routes, text_error};
 use crate::app::App;
 
 mod histogram;
-mod proto;
 
-use proto::Message;
+use super::proto::Message;
 
 /// Frames that wait for a slow client.
 const FRAMES_WAITING_MAX: usize = 4;

@@ -19,6 +19,7 @@ mod classic_histograms_become_native_as_in_prometheus;
 mod errors_equal_those_of_prometheus;
 mod exemplars_equal_those_of_prometheus;
 mod exporter;
+mod federation_hands_on_what_prometheus_does;
 mod forwarded_samples_equal_kept_ones;
 mod grafana_sees_what_prometheus_shows;
 mod logs_equal_those_of_prometheus;

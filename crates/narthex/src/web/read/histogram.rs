@@ -3,7 +3,7 @@
 use narthex_model::histogram::{Bar, Hint, to_spans};
 use narthex_model::{Histogram, Timestamp};
 
-use super::proto::Message;
+use crate::web::proto::Message;
 
 /// A `prometheus.Histogram`; with whole counts if they were whole at their source, for Prometheus
 /// mistakes float histograms that come this way in ranges.

@@ -82,6 +82,12 @@ impl Message {
         }
     }
 
+    /// Appends the message behind its length.
+    pub(super) fn put_delimited(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.0.len() as u64);
+        out.extend_from_slice(&self.0);
+    }
+
     /// Compressed with snappy's block format.
     pub(super) fn packed(&self) -> Vec<u8> {
         // It only fails for more than 4 GB.
