@@ -88,6 +88,15 @@ impl<'a> Budget<'a> {
         }
     }
 
+    /// As [`Budget::count`], for all steps.
+    pub(crate) fn count_all(&mut self, samples: impl Iterator<Item = usize>) {
+        if self.counts_steps() {
+            samples.enumerate().for_each(|(step, samples)| self.count(step, samples));
+        } else {
+            self.count(0, samples.sum());
+        }
+    }
+
     /// So many samples were looked at for each of `steps` steps.
     pub(crate) fn count_each(&mut self, steps: usize, samples: u64) {
         let total = samples.saturating_mul(steps as u64);

@@ -5,14 +5,14 @@ use narthex_model::{ABSENT, Labels};
 use self::native::Case;
 use crate::Error;
 use crate::annotation::TEXTS_MAX;
-use crate::column::{Column, Flow, join_same};
+use crate::column::{Column, Flow, Slots, join_same};
 use crate::eval::Evaluator;
 use crate::native::is_handle;
 use crate::options::Release;
 use crate::plan::{Call, Edge, Expr, Func, Node, Selector, Span};
-use crate::select::Taker;
+use crate::select::{Taker, Visit};
 use crate::steps::Steps;
-use crate::window::Window;
+use crate::window::{Window, Windows};
 
 mod absent;
 mod counter;
@@ -26,6 +26,7 @@ pub(crate) mod native;
 mod order;
 mod over_time;
 mod rate;
+mod sliding;
 mod trend;
 
 /// What a function of a range makes of one window; [`ABSENT`] for nothing. The numbers are its
@@ -62,6 +63,24 @@ pub(crate) fn window_fn(func: Func, release: Release) -> Option<WindowFn> {
         Func::TsOfLastOverTime => over_time::ts_of_last,
         Func::TsOfMaxOverTime => over_time::ts_of_max,
         Func::TsOfMinOverTime => over_time::ts_of_min,
+        _ => return None,
+    })
+}
+
+/// What a function of a range makes of all windows of a series of numbers, step by step: the same
+/// as its [`WindowFn`] of each, but found sooner.
+pub(crate) type WindowsFn = fn(&Windows<'_>, &mut Slots);
+
+/// The faster way to compute `func` of a range, if there is one.
+fn windows_fn(func: Func) -> Option<WindowsFn> {
+    Some(match func {
+        Func::Rate => rate::rates,
+        Func::Increase => rate::increases,
+        Func::Delta => rate::deltas,
+        Func::AvgOverTime => sliding::avg,
+        Func::SumOverTime => sliding::sum,
+        Func::MinOverTime => sliding::min,
+        Func::MaxOverTime => sliding::max,
         _ => return None,
     })
 }
@@ -253,14 +272,14 @@ impl Evaluator<'_> {
             numbers.push((self.scalar(arg, steps)?, place));
         }
         if numbers.is_empty() {
-            let mut visit =
-                |_: usize, window: &Window<'_>| apply(func, compute, window, &[], place);
+            let mut each = |_: usize, window: &Window<'_>| apply(func, compute, window, &[], place);
+            let mut visit = Visit { each: &mut each, all: windows_fn(func) };
             self.windows(range, steps, &mut visit, taker)?;
             return Ok(range);
         }
         let mut at_step = vec![0.0; numbers.len()];
         let mut wrong = Vec::new();
-        let mut visit = |step: usize, window: &Window<'_>| {
+        let mut each = |step: usize, window: &Window<'_>| {
             for (slot, (values, _)) in at_step.iter_mut().zip(&numbers) {
                 *slot = values.get(step).copied().unwrap_or(f64::NAN);
             }
@@ -275,7 +294,7 @@ impl Evaluator<'_> {
             }
             apply(func, compute, window, &at_step, place)
         };
-        self.windows(range, steps, &mut visit, taker)?;
+        self.windows(range, steps, &mut Visit { each: &mut each, all: None }, taker)?;
         for q in wrong {
             self.warn_quantile(&[q], numbers.first().map_or(range.span, |(_, span)| *span));
         }

@@ -32,7 +32,6 @@ mod power;
 pub mod script;
 mod select;
 mod steps;
-mod track;
 mod window;
 
 pub use error::{Error, ErrorKind, ParseError};

@@ -71,8 +71,18 @@ impl Mean {
         if self.incremental {
             self.sum.value + self.sum.rest
         } else {
-            self.sum.value / self.count + self.sum.rest / self.count
+            Self::share(self.sum, self.count)
         }
+    }
+
+    /// The mean of `count` values that sum up to a finite number.
+    #[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^53 samples")]
+    pub(crate) fn of(sum: Sum, count: usize) -> f64 {
+        Self::share(sum, count as f64)
+    }
+
+    fn share(sum: Sum, count: f64) -> f64 {
+        sum.value / count + sum.rest / count
     }
 }
 

@@ -7,11 +7,11 @@ use narthex_store::{Reader, Samples, Selection};
 
 use crate::column::{Column, Flow, Slots};
 use crate::eval::{Evaluator, series_of, without_names};
+use crate::functions::WindowsFn;
 use crate::native::Setting;
 use crate::plan::{At, Edge, Expr, Matrix, Node, Selector, Subquery};
 use crate::steps::Steps;
-use crate::track::Track;
-use crate::window::{Frame, Place, Walk, Walks, Window, drop_stale};
+use crate::window::{Frame, Walk, Walks, Window, Windows, drop_stale};
 use crate::{Error, Series};
 
 /// What a selected series takes besides its labels' texts, in bytes.
@@ -49,8 +49,13 @@ pub(crate) struct Fixed {
     until: Option<i64>,
 }
 
-/// Takes what a range function gives for each window of one series.
-pub(crate) type Visit<'v> = dyn FnMut(usize, &Window<'_>) -> Result<f64, Error> + 'v;
+/// What a range function makes of a series.
+pub(crate) struct Visit<'v> {
+    /// Of the window at a step.
+    pub(crate) each: &'v mut dyn FnMut(usize, &Window<'_>) -> Result<f64, Error>,
+    /// Of all windows, if they are plain and of numbers, where there is a faster way.
+    pub(crate) all: Option<WindowsFn>,
+}
 
 impl Evaluator<'_> {
     /// Finds series, with the store's warnings noted.
@@ -401,9 +406,15 @@ impl Evaluator<'_> {
             name: labels.metric_name(),
             starts: &starts,
         });
-        let track = Track::new(&samples.times, &samples.values).with_native(native);
+        let windows = Windows { times: &samples.times, values: &samples.values, walk, frame };
+        if let (Some(all), None, Edge::Plain) = (visit.all, native, frame.edge) {
+            self.budget.work(windows.samples())?;
+            self.budget.count_all(windows.places().iter().map(|(low, high)| high - low));
+            all(&windows, &mut slots);
+            return Ok(slots);
+        }
         for step in 0..walk.places.len() {
-            match track.window(Place { walk, frame, step }) {
+            match windows.at(step, native) {
                 Some(window) if !window.times.is_empty() => {
                     self.budget.work(window.times.len())?;
                     let counted = if is_native {
@@ -412,7 +423,7 @@ impl Evaluator<'_> {
                         window.times.len()
                     };
                     self.budget.count(step, counted);
-                    slots.push(visit(step, &window)?);
+                    slots.push((visit.each)(step, &window)?);
                 }
                 _ => slots.push(ABSENT),
             }
@@ -525,19 +536,7 @@ fn extend(frame: &Frame, edge: Edge, samples: &Samples) -> (Vec<Timestamp>, Vec<
     let (end, start) = (frame.end(0), frame.end(0).saturating_sub(frame.range));
     let at = frame.steps.at(0);
     let (times, values) = (samples.times.as_slice(), samples.values.as_slice());
-    let track = Track::new(times, values);
-    let window = Window {
-        times,
-        values,
-        start,
-        end,
-        at,
-        edge,
-        track: &track,
-        low: 0,
-        place: None,
-        native: None,
-    };
+    let window = Window { times, values, start, end, at, edge, native: None };
     let Some(borders) = crate::functions::extended::Borders::find(&window, false) else {
         return (Vec::new(), Vec::new());
     };

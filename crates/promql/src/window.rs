@@ -1,6 +1,7 @@
 //! Windows that slide over the samples of a series.
 
 use std::cell::OnceCell;
+use std::ops::Range;
 
 use narthex_model::Timestamp;
 use narthex_store::Samples;
@@ -9,7 +10,6 @@ use crate::native::Setting;
 use crate::numeric::seconds;
 use crate::plan::Edge;
 use crate::steps::Steps;
-use crate::track::Track;
 
 /// The samples that a range function sees at one step.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +26,6 @@ pub(crate) struct Window<'a> {
     pub(crate) at: i64,
     /// Whether samples beyond the borders were added.
     pub(crate) edge: Edge,
-    /// The series that the window lies in, and where it begins there.
-    pub(crate) track: &'a Track<'a>,
-    pub(crate) low: usize,
-    /// Where its shape may be known already.
-    pub(crate) place: Option<Place<'a>>,
     /// What there is besides numbers, if there is anything.
     pub(crate) native: Option<Setting<'a>>,
 }
@@ -58,43 +53,67 @@ impl Window<'_> {
         values: &[f64],
         compute: impl FnOnce(&Window<'_>) -> f64,
     ) -> f64 {
-        let track = Track::new(times, values);
-        let Self { start, end, at, edge, .. } = *self;
-        let window = Window {
-            times,
-            values,
-            start,
-            end,
-            at,
-            edge,
-            track: &track,
-            low: 0,
-            place: None,
-            native: None,
-        };
-        compute(&window)
-    }
-
-    /// The values from which the series fell to a lower one within the window.
-    pub(crate) fn fallen(&self) -> impl Iterator<Item = f64> {
-        self.track.fallen(self.low..self.low + self.values.len())
+        compute(&Window { times, values, native: None, ..*self })
     }
 
     /// How the samples lie in the window; none if there are fewer than two.
     pub(crate) fn shape(&self) -> Option<Shape> {
-        match self.place.and_then(|place| place.walk.shapes(place.frame).get(place.step)) {
-            Some(&shape) => shape,
-            None => Shape::of(self.times, (self.start, self.end)),
-        }
+        Shape::of(self.times, (self.start, self.end))
     }
 }
 
-/// The place of a window among those of all steps.
+/// The windows of all steps over a series of numbers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Windows<'a> {
+    pub(crate) times: &'a [Timestamp],
+    pub(crate) values: &'a [f64],
     pub(crate) walk: &'a Walk,
     pub(crate) frame: &'a Frame,
-    pub(crate) step: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// The positions of each window's samples.
+    pub(crate) fn places(&self) -> &'a [(usize, usize)] {
+        &self.walk.places
+    }
+
+    /// How many samples all windows have together.
+    pub(crate) fn samples(&self) -> usize {
+        self.places().iter().map(|(low, high)| high - low).sum()
+    }
+
+    /// The samples of each window, with how they lie in it, which is none if there are fewer than
+    /// two.
+    pub(crate) fn shaped(&self) -> impl Iterator<Item = (Range<usize>, &'a [f64], Option<Shape>)> {
+        let Self { times, values, walk, frame } = *self;
+        let known = walk.shapes(frame);
+        walk.places.iter().enumerate().map(move |(step, &(low, high))| {
+            let shape = match known.get(step) {
+                Some(&shape) => shape,
+                None => walk.shape(frame, step, times),
+            };
+            (low..high, values.get(low..high).unwrap_or(&[]), shape)
+        })
+    }
+
+    /// The window at `step`, in which there may be more than numbers.
+    pub(crate) fn at(&self, step: usize, native: Option<Setting<'a>>) -> Option<Window<'a>> {
+        let Self { times, values, walk, frame } = *self;
+        let &(low, high) = walk.places.get(step)?;
+        let end = frame.end(step);
+        Some(Window {
+            times: times.get(low..high)?,
+            values: values.get(low..high)?,
+            start: end.saturating_sub(frame.range),
+            end,
+            at: frame.steps.at(step),
+            edge: frame.edge,
+            native: native.map(|native| {
+                let starts = native.starts.get(low..high).unwrap_or(&[]);
+                Setting { starts, ..native }
+            }),
+        })
+    }
 }
 
 /// How samples lie in a window: what an extrapolation from them to the borders needs, in seconds.
@@ -207,7 +226,7 @@ impl Walks {
         // One step is found sooner than remembered, and long rows would take much memory.
         let short = times.len().saturating_add(frame.steps.count) <= WALK_MAX;
         let room = if frame.steps.count > 1 && short { WALKS_MAX } else { 1 };
-        let is_known = |walk: &Walk| frame.steps.count > 1 && walk.times == times;
+        let is_known = |walk: &Walk| frame.steps.count > 1 && are_same(&walk.times, times);
         if self.known.get(self.last).is_some_and(is_known) {
             // Series come target by target.
         } else if let Some(at) = self.known.iter().position(is_known) {
@@ -248,14 +267,15 @@ impl Walk {
         if self.times.is_empty() || frame.edge != Edge::Plain {
             return &[];
         }
-        self.shapes.get_or_init(|| {
-            let shape = |(step, &(low, high)): (usize, &(usize, usize))| {
-                let end = frame.end(step);
-                let borders = (end.saturating_sub(frame.range), end);
-                Shape::of(self.times.get(low..high)?, borders)
-            };
-            self.places.iter().enumerate().map(shape).collect()
-        })
+        let shape = |step| self.shape(frame, step, &self.times);
+        self.shapes.get_or_init(|| (0..self.places.len()).map(shape).collect())
+    }
+
+    /// The shape of the window at `step` over samples at `times`.
+    fn shape(&self, frame: &Frame, step: usize, times: &[Timestamp]) -> Option<Shape> {
+        let &(low, high) = self.places.get(step)?;
+        let end = frame.end(step);
+        Shape::of(times.get(low..high)?, (end.saturating_sub(frame.range), end))
     }
 }
 
@@ -271,12 +291,24 @@ fn advance(times: &[Timestamp], from: usize, border: i64) -> usize {
     }
 }
 
+/// How many values are looked at together: processors compare several at once, if none of them
+/// ends the search.
+const TOGETHER: usize = 64;
+
+fn are_same(times: &[Timestamp], others: &[Timestamp]) -> bool {
+    let parts = times.chunks(TOGETHER).zip(others.chunks(TOGETHER));
+    times.len() == others.len()
+        && parts.map(|(a, b)| a.iter().zip(b).fold(0, |d, (a, b)| d | (a.0 ^ b.0))).all(|d| d == 0)
+}
+
 /// Removes staleness markers: ranges do not see them.
 pub(crate) fn drop_stale(samples: &mut Samples) {
-    if !samples.values.iter().any(|&value| narthex_model::is_stale(value)) {
+    let is_stale = narthex_model::is_stale;
+    let mut parts = samples.values.chunks(TOGETHER);
+    if !parts.any(|part| part.iter().fold(false, |any, &value| any | is_stale(value))) {
         return;
     }
-    let mut keep = samples.values.iter().map(|&value| !narthex_model::is_stale(value));
+    let mut keep = samples.values.iter().map(|&value| !is_stale(value));
     samples.times.retain(|_| keep.next().unwrap_or(true));
-    samples.values.retain(|&value| !narthex_model::is_stale(value));
+    samples.values.retain(|&value| !is_stale(value));
 }

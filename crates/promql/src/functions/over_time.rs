@@ -5,29 +5,12 @@ use narthex_model::ABSENT;
 use crate::numeric::{self, Mean, Sum};
 use crate::window::Window;
 
-/// The positions of the window's samples in the series.
-fn positions(window: &Window<'_>) -> std::ops::Range<usize> {
-    window.low..window.low + window.values.len()
-}
-
-/// The sum, if it is known of sums that windows share.
-fn shared_sum(window: &Window<'_>) -> Option<Sum> {
-    let windows = window.place.map_or(1, |place| place.walk.places.len());
-    window.track.sum(positions(window), windows)
-}
-
 pub(super) fn sum(window: &Window<'_>, _: &[f64]) -> f64 {
-    let one_by_one = || window.values.iter().fold(Sum::default(), |sum, &value| sum.plus(value));
-    shared_sum(window).unwrap_or_else(one_by_one).total()
+    window.values.iter().fold(Sum::default(), |sum, &value| sum.plus(value)).total()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a window holds far fewer than 2^53 samples")]
 pub(super) fn avg(window: &Window<'_>, _: &[f64]) -> f64 {
     let Some((&first, rest)) = window.values.split_first() else { return ABSENT };
-    if let Some(sum) = shared_sum(window) {
-        let count = window.values.len() as f64;
-        return sum.value / count + sum.rest / count;
-    }
     let mut mean = Mean::new(first);
     for &value in rest {
         mean.add(value);
@@ -36,11 +19,21 @@ pub(super) fn avg(window: &Window<'_>, _: &[f64]) -> f64 {
 }
 
 pub(super) fn min(window: &Window<'_>, _: &[f64]) -> f64 {
-    window.track.least(positions(window))
+    window.values.iter().copied().fold(f64::NAN, lesser)
 }
 
 pub(super) fn max(window: &Window<'_>, _: &[f64]) -> f64 {
-    window.track.most(positions(window))
+    window.values.iter().copied().fold(f64::NAN, greater)
+}
+
+/// The lesser number; NaN only where there is nothing else.
+pub(super) fn lesser(least: f64, value: f64) -> f64 {
+    if value < least || least.is_nan() { value } else { least }
+}
+
+/// The greater number; NaN only where there is nothing else.
+pub(super) fn greater(most: f64, value: f64) -> f64 {
+    if value > most || most.is_nan() { value } else { most }
 }
 
 pub(super) fn ts_of_min(window: &Window<'_>, _: &[f64]) -> f64 {

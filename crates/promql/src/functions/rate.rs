@@ -3,8 +3,10 @@
 use narthex_model::ABSENT;
 
 use super::extended;
+use crate::column::Slots;
+use crate::numeric::seconds;
 use crate::plan::Edge;
-use crate::window::Window;
+use crate::window::{Shape, Window, Windows};
 
 /// More than one by more than rounding.
 const NEARLY_ONE: f64 = 1.0 + 1e-9;
@@ -30,29 +32,96 @@ pub(super) fn delta(window: &Window<'_>, _: &[f64]) -> f64 {
     extrapolated(window, Kind { counter: false, per_second: false })
 }
 
+pub(super) fn rates(windows: &Windows<'_>, slots: &mut Slots) {
+    all(windows, Kind { counter: true, per_second: true }, slots);
+}
+
+pub(super) fn increases(windows: &Windows<'_>, slots: &mut Slots) {
+    all(windows, Kind { counter: true, per_second: false }, slots);
+}
+
+pub(super) fn deltas(windows: &Windows<'_>, slots: &mut Slots) {
+    all(windows, Kind { counter: false, per_second: false }, slots);
+}
+
 /// The change from the first sample to the last, extended to the borders of the window where the
 /// samples suggest that the series goes on to there.
 fn extrapolated(window: &Window<'_>, kind: Kind) -> f64 {
     if window.edge != Edge::Plain {
         return extended::change(window, kind);
     }
-    let (Some(shape), [first, .., last]) = (window.shape(), window.values) else { return ABSENT };
+    let (Some(shape), values @ [first, .., last]) = (window.shape(), window.values) else {
+        return ABSENT;
+    };
     let mut change = last - first;
     if kind.counter {
-        for before in window.fallen() {
-            change += before;
-        }
-        // A counter does not begin below zero. Hardly any is so young that it matters, and a
-        // division is dear: the first comparison only finds out whether it may.
-        if change > 0.0
-            && *first >= 0.0
-            && shape.sampled * first <= shape.to_start * change * NEARLY_ONE
-        {
-            let to_zero = shape.sampled * (first / change);
-            if to_zero < shape.to_start {
-                let factor = shape.factor_from(to_zero);
-                return change * if kind.per_second { factor / window.seconds() } else { factor };
+        for (before, value) in values.iter().zip(values.iter().skip(1)) {
+            if value < before {
+                change += before;
             }
+        }
+    }
+    extrapolate(change, *first, shape, window.seconds(), kind)
+}
+
+/// As [`extrapolated`], of plain windows.
+fn all(windows: &Windows<'_>, kind: Kind, slots: &mut Slots) {
+    let values = windows.values;
+    let falls = if kind.counter { falls(values) } else { Vec::new() };
+    let mut falls = falls.as_slice();
+    let seconds = seconds(windows.frame.range);
+    for (range, values_within, shape) in windows.shaped() {
+        let (Some(shape), [first, .., last]) = (shape, values_within) else {
+            slots.push(ABSENT);
+            continue;
+        };
+        let mut change = last - first;
+        // Windows move forward, so what lies before one lies before the next ones.
+        while let [fall, later @ ..] = falls
+            && *fall <= range.start
+        {
+            falls = later;
+        }
+        for &fall in falls.iter().take_while(|&&fall| fall < range.end) {
+            change += values.get(fall - 1).copied().unwrap_or(0.0);
+        }
+        slots.push(extrapolate(change, *first, shape, seconds, kind));
+    }
+}
+
+/// The positions of the samples that are less than the one before them.
+fn falls(values: &[f64]) -> Vec<usize> {
+    // Most series never fall; several pairs are compared at once to see that.
+    const TOGETHER: usize = 64;
+    let mut falls = Vec::new();
+    let (mut before, mut from) = (values.first().copied().unwrap_or(0.0), 0);
+    for part in values.chunks(TOGETHER) {
+        let pairs = || part.iter().zip(part.iter().skip(1));
+        let first = part.first().copied().unwrap_or(before);
+        if pairs().fold(first < before, |any, (before, value)| any || value < before) {
+            let all = std::iter::once((&before, &first)).chain(pairs());
+            let fallen = all.enumerate().filter(|(_, (before, value))| value < before);
+            falls.extend(fallen.map(|(position, _)| from + position));
+        }
+        before = part.last().copied().unwrap_or(before);
+        from += part.len();
+    }
+    falls
+}
+
+/// Extends a change over samples that begin with `first` to the window of `seconds`.
+fn extrapolate(change: f64, first: f64, shape: Shape, seconds: f64, kind: Kind) -> f64 {
+    // A counter does not begin below zero. Hardly any is so young that it matters, and a division
+    // is dear: the first comparison only finds out whether it may.
+    if kind.counter
+        && change > 0.0
+        && first >= 0.0
+        && shape.sampled * first <= shape.to_start * change * NEARLY_ONE
+    {
+        let to_zero = shape.sampled * (first / change);
+        if to_zero < shape.to_start {
+            let factor = shape.factor_from(to_zero);
+            return change * if kind.per_second { factor / seconds } else { factor };
         }
     }
     change * if kind.per_second { shape.per_second } else { shape.factor }

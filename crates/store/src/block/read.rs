@@ -10,9 +10,14 @@ use super::select::SeriesIndex;
 use crate::codec::{Decoder, Memory, Presence};
 use crate::{RowSeq, Samples};
 
-/// How many chunks are remembered: as many as a series has in a large block, so that the times of
-/// each are decoded once for all series that are read one after the other.
-const CHUNKS_KNOWN: usize = 10;
+/// How many chunks are remembered: as many as a series has in a week, so that the times of each are
+/// decoded once for all series that are read one after the other.
+const CHUNKS_KNOWN: usize = 96;
+
+/// A chunk of the same layout that was asked for so recently, counted in chunks, is one of a longer
+/// row of them that is gone through again and again: were each to take the place of the oldest, all
+/// would be gone whenever they are asked for.
+const RECENT: u64 = 16 * CHUNKS_KNOWN as u64;
 
 /// Memory that reading uses again and again, and what was found of the chunks that were read last:
 /// the next series most often stands in the same ones.
@@ -21,11 +26,19 @@ pub(crate) struct Scratch {
     pub(super) decoder: Decoder,
     values: Vec<f64>,
     placements: Vec<(u32, u32)>,
-    known: Vec<KnownChunk>,
-    /// Which of `known` gives way next.
-    next: usize,
+    known: Known,
     seqs: Vec<RowSeq>,
     several: Vec<(Timestamp, RowSeq, f64)>,
+}
+
+/// The chunks that are remembered.
+#[derive(Debug, Default)]
+struct Known {
+    chunks: Vec<KnownChunk>,
+    /// Where the chunk stands that was asked for last.
+    last: usize,
+    /// How often one was asked for.
+    asked: u64,
 }
 
 /// What was found good of a chunk.
@@ -33,10 +46,50 @@ pub(crate) struct Scratch {
 struct KnownChunk {
     /// The block's serial and the chunk's number; `None` while nothing is known.
     key: Option<(u64, u32)>,
+    /// When it was asked for last, by [`Known::asked`].
+    used: u64,
+    layout: u32,
     head_offset: u64,
     places: Places,
     times: Vec<Timestamp>,
     memory: Memory,
+}
+
+impl Known {
+    /// Where the chunk of a layout is remembered, or is to be.
+    fn place(&mut self, key: (u64, u32), layout: u32) -> Option<&mut KnownChunk> {
+        self.asked += 1;
+        self.last = self.find(key).unwrap_or_else(|| self.room(layout));
+        let chunk = self.chunks.get_mut(self.last)?;
+        (chunk.used, chunk.layout) = (self.asked, layout);
+        Some(chunk)
+    }
+
+    fn find(&self, key: (u64, u32)) -> Option<usize> {
+        // Most often it is the one behind the last.
+        let is_it = |chunk: &KnownChunk| chunk.key == Some(key);
+        let next = (self.last + 1) % self.chunks.len().max(1);
+        if self.chunks.get(next).is_some_and(is_it) {
+            return Some(next);
+        }
+        self.chunks.iter().position(is_it)
+    }
+
+    /// The place that is given to another chunk, of a layout.
+    fn room(&mut self, layout: u32) -> usize {
+        if self.chunks.len() < CHUNKS_KNOWN {
+            self.chunks.push(KnownChunk::default());
+            return self.chunks.len() - 1;
+        }
+        let oldest = self.chunks.iter().enumerate().min_by_key(|(_, chunk)| chunk.used);
+        match oldest {
+            Some((_, chunk)) if chunk.layout == layout && self.asked - chunk.used <= RECENT => {
+                self.last
+            }
+            Some((place, _)) => place,
+            None => 0,
+        }
+    }
 }
 
 impl Block {
@@ -95,7 +148,7 @@ impl Block {
         out: &mut Samples,
     ) -> Result<(), Fault> {
         let from = out.values.len();
-        let known = self.know(chunk, &mut scratch.known, &mut scratch.next)?;
+        let known = self.know(chunk, &mut scratch.known)?;
         let decoder = &mut scratch.decoder;
         let presence = self.with_view(chunk.1, known, |view, memory| {
             view.present(memory, column, decoder, &mut out.values)
@@ -134,7 +187,7 @@ impl Block {
         scratch: &mut Scratch,
         out: &mut Samples,
     ) -> Result<(), Fault> {
-        let known = self.know(chunk, &mut scratch.known, &mut scratch.next)?;
+        let known = self.know(chunk, &mut scratch.known)?;
         scratch.values.clear();
         self.decode(chunk.1, column, known, &mut scratch.decoder, &mut scratch.values)?;
         let early = |at: Timestamp| at < range.start || last.is_some_and(|last| at <= last);
@@ -184,7 +237,7 @@ impl Block {
         scratch: &mut Scratch,
         out: &mut Vec<(Timestamp, RowSeq, f64)>,
     ) -> Result<(), Fault> {
-        let known = self.know(chunk, &mut scratch.known, &mut scratch.next)?;
+        let known = self.know(chunk, &mut scratch.known)?;
         scratch.values.clear();
         self.decode(chunk.1, column, known, &mut scratch.decoder, &mut scratch.values)?;
         ChunkView::open(self.bytes(), self.id(), chunk.1)?.seqs(&mut scratch.seqs)?;
@@ -233,29 +286,20 @@ impl Block {
     fn know<'a>(
         &self,
         (number, record): (u32, ChunkRecord),
-        all: &'a mut Vec<KnownChunk>,
-        next: &mut usize,
+        all: &'a mut Known,
     ) -> Result<&'a mut KnownChunk, Fault> {
-        let key = Some((self.serial(), number));
-        let found = all.iter().position(|known| known.key == key);
-        let position = found.unwrap_or_else(|| {
-            if all.len() < CHUNKS_KNOWN {
-                all.push(KnownChunk::default());
-                return all.len() - 1;
-            }
-            *next = (*next + 1) % CHUNKS_KNOWN;
-            *next
-        });
-        // `position` is that of an entry: it was found, or made, or is below the limit.
-        let known = all.get_mut(position).ok_or(Fault::new(record.offset, "no such chunk"))?;
-        if found.is_none() {
+        let key = (self.serial(), number);
+        // The place is that of one that is there.
+        let known =
+            all.place(key, record.layout).ok_or(Fault::new(record.offset, "no such chunk"))?;
+        if known.key != Some(key) {
             known.key = None;
             let view = ChunkView::open(self.bytes(), self.id(), record)?;
             view.times(&mut known.times)?;
             known.head_offset = view.head_offset();
             known.places = Places::default();
             known.memory.clear();
-            known.key = key;
+            known.key = Some(key);
         }
         Ok(known)
     }
@@ -293,5 +337,46 @@ impl Block {
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of the chunks are known when `series` are read that stand in `chunks` each.
+    fn hits(known: &mut Known, layout: u32, chunks: std::ops::Range<u32>, series: u32) -> u32 {
+        let mut hits = 0;
+        for _ in 0..series {
+            for number in chunks.clone() {
+                let key = (u64::from(layout), number);
+                let chunk = known.place(key, layout).unwrap();
+                hits += u32::from(chunk.key == Some(key));
+                chunk.key = Some(key);
+            }
+        }
+        hits
+    }
+
+    #[test]
+    fn the_chunks_of_the_series_before_are_known() {
+        let mut known = Known::default();
+        for layout in 0..100 {
+            assert_eq!(hits(&mut known, layout, 0..30, 10), 9 * 30);
+        }
+        assert_eq!(known.chunks.len(), CHUNKS_KNOWN);
+    }
+
+    #[test]
+    fn most_are_known_of_a_row_that_is_too_long() {
+        let mut known = Known::default();
+        hits(&mut known, 1, 0..90, 1);
+        for layout in 2..5 {
+            let hits = hits(&mut known, layout, 0..100, 10);
+            assert!(hits > 8 * 90, "{hits}");
+        }
+        // And of another part of it after a while.
+        hits(&mut known, 4, 200..300, 20);
+        assert!(hits(&mut known, 4, 200..300, 10) > 9 * 90);
     }
 }

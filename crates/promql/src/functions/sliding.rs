@@ -1,0 +1,165 @@
+//! Functions of windows that slide over a series and overlap so much that what samples come to
+//! together is worth keeping: each block of them is computed once.
+
+use std::ops::Range;
+
+use narthex_model::ABSENT;
+
+use super::over_time::{greater, lesser};
+use crate::column::Slots;
+use crate::numeric::{Mean, Sum};
+use crate::window::Windows;
+
+/// Samples that are summed up, or searched for the greatest, together.
+const BLOCK: usize = 16;
+
+/// Windows of fewer samples than this are taken one by one.
+const WINDOW_MIN: usize = 4 * BLOCK;
+
+/// As often as this all samples of a series may be added up one by one.
+const ROUNDS_MAX: usize = 8;
+
+/// How much larger than a sum the sum of all magnitudes may be: beyond it digits that the
+/// compensation lost may show, and those that Prometheus loses are wanted.
+const MAGNITUDE_MAX: f64 = 65_536.0;
+
+pub(super) fn sum(windows: &Windows<'_>, slots: &mut Slots) {
+    let sums = Sums::of(windows);
+    for &(low, high) in windows.places() {
+        let one_by_one = || add(NONE, within(windows.values, low..high)).0;
+        let sum = sums.as_ref().and_then(|sums| sums.over(low..high)).unwrap_or_else(one_by_one);
+        slots.push(if low < high { sum.total() } else { ABSENT });
+    }
+}
+
+pub(super) fn avg(windows: &Windows<'_>, slots: &mut Slots) {
+    let sums = Sums::of(windows);
+    let plain = if sums.is_some() { plain_sums(windows) } else { Vec::new() };
+    for (step, &(low, high)) in windows.places().iter().enumerate() {
+        let shared = sums.as_ref().and_then(|sums| sums.over(low..high)).zip(plain.get(step));
+        slots.push(match (shared, within(windows.values, low..high)) {
+            (_, []) => ABSENT,
+            (Some((sum, plain)), values) => {
+                // The sum and its compensation are divided each, so they must be those that one
+                // gets who adds the samples in turn, and not only come to the same.
+                Mean::of(Sum { value: *plain, rest: sum.value - plain + sum.rest }, values.len())
+            }
+            (None, [first, rest @ ..]) => {
+                let mut mean = Mean::new(*first);
+                for &value in rest {
+                    mean.add(value);
+                }
+                mean.value()
+            }
+        });
+    }
+}
+
+pub(super) fn min(windows: &Windows<'_>, slots: &mut Slots) {
+    extremes(windows, slots, lesser);
+}
+
+pub(super) fn max(windows: &Windows<'_>, slots: &mut Slots) {
+    extremes(windows, slots, greater);
+}
+
+fn extremes(windows: &Windows<'_>, slots: &mut Slots, better: impl Fn(f64, f64) -> f64) {
+    let find = |best: f64, values: &[f64]| values.iter().copied().fold(best, &better);
+    let shared = overlap_much(windows);
+    let blocks = if shared { windows.values.chunks(BLOCK) } else { [].chunks(BLOCK) };
+    let bests: Vec<f64> = blocks.map(|block| find(f64::NAN, block)).collect();
+    for &(low, high) in windows.places() {
+        let (before, blocks, after) = if shared { cut(low..high) } else { (low..high, 0..0, 0..0) };
+        let best = find(f64::NAN, within(windows.values, before));
+        let best = find(best, within(&bests, blocks));
+        let best = find(best, within(windows.values, after));
+        slots.push(if low < high { best } else { ABSENT });
+    }
+}
+
+/// Whether blocks pay.
+fn overlap_much(windows: &Windows<'_>) -> bool {
+    windows.samples() > ROUNDS_MAX * windows.values.len()
+}
+
+/// The compensated sums of blocks of samples, and the sums of their magnitudes.
+struct Sums<'a> {
+    values: &'a [f64],
+    blocks: Vec<(Sum, f64)>,
+}
+
+const NONE: (Sum, f64) = (Sum { value: 0.0, rest: 0.0 }, 0.0);
+
+/// A sum and that of the magnitudes, with `values` added.
+fn add(sum: (Sum, f64), values: &[f64]) -> (Sum, f64) {
+    values.iter().fold(sum, |(sum, size), &value| (sum.plus(value), size + value.abs()))
+}
+
+impl<'a> Sums<'a> {
+    /// The sums of all blocks, if these pay.
+    fn of(windows: &Windows<'a>) -> Option<Self> {
+        let values = windows.values;
+        let blocks = || values.chunks(BLOCK).map(|block| add(NONE, block)).collect();
+        overlap_much(windows).then(|| Self { values, blocks: blocks() })
+    }
+
+    /// The sum of the samples at positions in `range`, put together of those of blocks; none where
+    /// that may not come to the sum of the samples one by one.
+    fn over(&self, range: Range<usize>) -> Option<Sum> {
+        let (before, blocks, after) = cut(range);
+        if blocks.is_empty() {
+            return None;
+        }
+        let (mut sum, mut size) = add(NONE, within(self.values, before));
+        for (part, part_size) in within(&self.blocks, blocks) {
+            sum = sum.plus(part.value);
+            sum.rest += part.rest;
+            size += part_size;
+        }
+        let (sum, size) = add((sum, size), within(self.values, after));
+        (size.is_finite() && size <= MAGNITUDE_MAX * sum.total().abs()).then_some(sum)
+    }
+}
+
+/// The sums of each window's samples, added in turn without compensation.
+fn plain_sums(windows: &Windows<'_>) -> Vec<f64> {
+    // A sum waits for the one before it; those of several windows need not wait for each other.
+    const LANES: usize = 8;
+    let mut sums = Vec::with_capacity(windows.places().len());
+    for places in windows.places().chunks(LANES) {
+        let mut lanes: [&[f64]; LANES] = [&[]; LANES];
+        for (lane, &(low, high)) in lanes.iter_mut().zip(places) {
+            *lane = within(windows.values, low..high);
+        }
+        // Nothing changes when it is added to this zero.
+        let mut totals = [-0.0; LANES];
+        let common = lanes.iter().take(places.len()).map(|lane| lane.len()).min().unwrap_or(0);
+        let heads = lanes.map(|lane| within(lane, 0..common));
+        for at in 0..common {
+            for (total, head) in totals.iter_mut().zip(heads) {
+                *total += head.get(at).copied().unwrap_or(-0.0);
+            }
+        }
+        for (total, lane) in totals.iter_mut().zip(lanes) {
+            *total = within(lane, common..lane.len()).iter().fold(*total, |sum, value| sum + value);
+        }
+        sums.extend(totals.iter().take(places.len()));
+    }
+    sums
+}
+
+/// Cuts positions into those before the first whole block, the blocks, and those behind them.
+fn cut(range: Range<usize>) -> (Range<usize>, Range<usize>, Range<usize>) {
+    if range.len() < WINDOW_MIN {
+        return (range, 0..0, 0..0);
+    }
+    let blocks = range.start.div_ceil(BLOCK)..range.end / BLOCK;
+    (range.start..blocks.start * BLOCK, blocks.clone(), blocks.end * BLOCK..range.end)
+}
+
+fn within<T>(items: &[T], range: Range<usize>) -> &[T] {
+    items.get(range).unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests;
