@@ -1,20 +1,23 @@
 //! Where queries run: on threads of their own, so many at a time, each of them stoppable.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use narthex_model::Clock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
+use self::workers::Workers;
 use crate::telemetry::Telemetry;
+
+mod workers;
 
 /// The pool. Threads are made when needed and end when idle.
 #[derive(Debug)]
 pub struct QueryPool {
     slots: Arc<Semaphore>,
+    workers: Arc<Workers>,
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
 }
@@ -37,6 +40,9 @@ pub enum QueryPoolError {
     /// It met a fault of the program.
     #[error("unexpected error: {0}")]
     Panic(String),
+    /// There was no thread for it.
+    #[error("no thread for the query: {0}")]
+    Thread(std::io::ErrorKind),
     /// The program is shutting down.
     #[error("the server is shutting down")]
     Closed,
@@ -48,14 +54,9 @@ const QUERY_NICENESS: i32 = 5;
 
 /// Lets the threads that scrape and serve go first.
 fn give_way() {
-    thread_local! {
-        static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
-    }
-    if !GIVES_WAY.replace(true) {
-        // Of a thread, though the call speaks of processes. Without the right it runs like others.
-        let niceness = rustix::process::getpriority_process(None).unwrap_or(0);
-        let _ = rustix::process::setpriority_process(None, niceness + QUERY_NICENESS);
-    }
+    // Of a thread, though the call speaks of processes. Without the right it runs like others.
+    let niceness = rustix::process::getpriority_process(None).unwrap_or(0);
+    let _ = rustix::process::setpriority_process(None, niceness + QUERY_NICENESS);
 }
 
 /// Sets the flag when dropped: the future that waits for a query is dropped when the client leaves.
@@ -88,7 +89,8 @@ impl QueryPool {
     pub fn new(concurrency: usize, clock: Arc<dyn Clock>, telemetry: Arc<Telemetry>) -> Self {
         telemetry.engine.concurrent_max.store(concurrency, Relaxed);
         let slots = concurrency.min(Semaphore::MAX_PERMITS);
-        Self { slots: Arc::new(Semaphore::new(slots)), clock, telemetry }
+        let workers = Arc::new(Workers::new("query", give_way));
+        Self { slots: Arc::new(Semaphore::new(slots)), workers, clock, telemetry }
     }
 
     /// Runs `job` when its turn comes, which must be within `wait_max`. When the returned future
@@ -107,19 +109,23 @@ impl QueryPool {
         let _guard = CancelOnDrop(Arc::clone(&cancel));
         let ticket = Ticket { cancel, waited: self.clock.monotonic().saturating_sub(began) };
         let telemetry = Arc::clone(&self.telemetry);
-        let thread = tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        let work = move || {
             // The slot stays taken until the job has really ended, even when nobody waits for it.
-            let _held = (counted, slot);
-            give_way();
+            let held = (counted, slot);
             let outcome = catch_unwind(AssertUnwindSafe(|| job(&ticket)));
-            outcome.map_err(|panic| {
+            let outcome = outcome.map_err(|panic| {
                 telemetry.engine.panics.fetch_add(1, Relaxed);
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
                 QueryPoolError::Panic(text.unwrap_or_else(|| "panic".to_owned()))
-            })
-        });
-        thread.await.unwrap_or(Err(QueryPoolError::Closed))
+            });
+            drop(held);
+            // Who asked may have left.
+            let _ = answer.send(outcome);
+        };
+        self.workers.run(Box::new(work)).map_err(|error| QueryPoolError::Thread(error.kind()))?;
+        answered.await.unwrap_or(Err(QueryPoolError::Closed))
     }
 }
 

@@ -28,10 +28,10 @@ use crate::threads::{Ingest, Upkeep, watch_panics};
 use crate::web::server::{self, Limits};
 use crate::{builtin, logging, web};
 
-/// Threads for queries beside those that `--query.max-concurrency` needs, for file access.
+/// Threads for what waits for files, beside as many as queries may run.
 const EXTRA_BLOCKING_THREADS: usize = 16;
 
-/// How long an idle query thread is kept.
+/// How long an idle one of them is kept.
 const IDLE_THREAD: Duration = Duration::from_secs(10);
 
 /// How long running scrapes may take to end.
@@ -108,7 +108,7 @@ fn start(flags: Flags, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         .enable_all()
         .max_blocking_threads(flags.query_concurrency.saturating_add(EXTRA_BLOCKING_THREADS))
         .thread_keep_alive(IDLE_THREAD)
-        .thread_name("query")
+        .thread_name("blocking")
         .build()
         .context("start the runtime")?;
     let outcome = runtime.block_on(life(flags, clock, source, settings));

@@ -55,6 +55,11 @@ impl Column {
         }
     }
 
+    /// Whether every step from the first to the last has a value.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.values.iter().fold(false, |any, &value| any | is_absent(value))
+    }
+
     /// Whether no step has a value.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.iter().all(|&value| is_absent(value))

@@ -114,6 +114,11 @@ pub(crate) fn millis(duration: Duration) -> i64 {
 
 /// A column as the samples that it has.
 pub(crate) fn series_of(column: Column, steps: Steps, natives: &Natives) -> Series {
+    if column.is_full() {
+        let used = column.first..column.first + column.values.len();
+        let times = used.map(|step| Timestamp(steps.at(step))).collect();
+        return Series::new(column.labels, times, column.values, natives);
+    }
     let (times, values) =
         column.iter().map(|(step, value)| (Timestamp(steps.at(step)), value)).unzip();
     Series::new(column.labels, times, values, natives)

@@ -283,12 +283,18 @@ impl Walk {
 fn advance(times: &[Timestamp], from: usize, border: i64) -> usize {
     // Neighbouring windows most often lie a few samples apart; far ones are searched for.
     const NEAR: usize = 8;
-    let rest = times.get(from..).unwrap_or(&[]);
-    match rest.iter().take(NEAR).position(|time| time.0 > border) {
-        Some(near) => from + near,
-        None if rest.len() <= NEAR => times.len(),
-        None => from + rest.partition_point(|time| time.0 <= border),
+    let mut at = from;
+    while let Some(time) = times.get(at) {
+        if time.0 > border {
+            return at;
+        }
+        at += 1;
+        if at == from + NEAR {
+            let rest = times.get(at..).unwrap_or(&[]);
+            return at + rest.partition_point(|time| time.0 <= border);
+        }
     }
+    times.len()
 }
 
 /// How many values are looked at together: processors compare several at once, if none of them

@@ -104,6 +104,7 @@ impl From<crate::query_pool::QueryPoolError> for ApiError {
         let kind = match error {
             E::Queue => Kind::Timeout,
             E::Panic(_) => Kind::Execution,
+            E::Thread(_) => Kind::Internal,
             E::Closed => Kind::Canceled,
         };
         Self::new(kind, error.to_string())

@@ -84,6 +84,60 @@ pub fn sample(out: &mut Vec<u8>, at: Timestamp, value: f64) {
     out.extend_from_slice(b"\"]");
 }
 
+/// Appends samples of which one follows the other in time.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// What stands before the last value, with the time: `[1750000000,"`. The last four digits of
+    /// the time change most often alone.
+    text: [u8; Self::TEXT_BYTES],
+    len: usize,
+    /// The other digits of the time, as a number; 0 if none of this kind was written yet.
+    high: u64,
+}
+
+impl Samples {
+    /// Room for 16 digits and four signs.
+    const TEXT_BYTES: usize = 20;
+    /// Four decimal digits.
+    const LOW: u64 = 10_000;
+
+    /// As [`sample`].
+    pub fn put(&mut self, out: &mut Vec<u8>, at: Timestamp, value: f64) {
+        if !self.set_time(at) {
+            return sample(out, at, value);
+        }
+        out.extend_from_slice(self.text.get(..self.len).unwrap_or_default());
+        float(out, value);
+        out.extend_from_slice(b"\"]");
+    }
+
+    /// Writes the time into the text, if it is of the usual kind: whole seconds of this epoch.
+    fn set_time(&mut self, at: Timestamp) -> bool {
+        let Ok(ms) = u64::try_from(at.millis()) else { return false };
+        let (seconds, rest) = (ms / 1000, ms % 1000);
+        let (high, low) = (seconds / Self::LOW, seconds % Self::LOW);
+        if rest != 0 || high == 0 {
+            return false;
+        }
+        if high != self.high {
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(high).as_bytes();
+            let mut text = [b"[", digits, b"0000,\""].concat();
+            self.len = text.len();
+            text.resize(Self::TEXT_BYTES, 0);
+            let Ok(text) = text.try_into() else { return false };
+            (self.text, self.high) = (text, high);
+        }
+        let digits = self.len.checked_sub(6).and_then(|from| self.text.get_mut(from..from + 4));
+        let mut low = low;
+        for digit in digits.unwrap_or_default().iter_mut().rev() {
+            *digit = b'0' + u8::try_from(low % 10).unwrap_or(0);
+            low /= 10;
+        }
+        true
+    }
+}
+
 /// Appends `[seconds,{"count":...,"sum":...,"buckets":[[boundaries,lower,upper,count],...]}]`.
 pub fn histogram(out: &mut Vec<u8>, at: Timestamp, histogram: &Histogram) {
     out.push(b'[');
@@ -211,6 +265,34 @@ mod tests {
         let mut out = Vec::new();
         put(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn samples_in_a_row_are_written_as_single_ones() {
+        let times = [
+            0,
+            15_000,
+            9_999_000,
+            10_000_000,
+            10_015_000,
+            10_015_001,
+            1_750_003_140_000,
+            1_750_003_155_000,
+            1_750_009_999_000,
+            1_750_010_000_000,
+            -1000,
+            -10_000_000,
+            1,
+            i64::MAX,
+            i64::MAX / 1000 * 1000,
+            20_000_000,
+            i64::MIN,
+        ];
+        let mut samples = Samples::default();
+        for at in times.map(Timestamp) {
+            let wanted = text(|out| sample(out, at, 0.25));
+            assert_eq!(text(|out| samples.put(out, at, 0.25)), wanted);
+        }
     }
 
     #[test]

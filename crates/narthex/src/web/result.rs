@@ -156,12 +156,13 @@ fn samples(out: &mut Vec<u8>, item: usize, series: &Series, from: usize) -> Stag
         out.extend_from_slice(if first { name } else { b"," });
     };
     let pairs = series.times.iter().zip(&series.values).enumerate().skip(from);
+    let mut numbers = json::Samples::default();
     for (index, (at, value)) in pairs {
         if out.len() >= PIECE_BYTES && index > from {
             return Stage::Item(item, index);
         }
         begin(out, index == 0, b",\"values\":[");
-        json::sample(out, Timestamp(at.millis()), *value);
+        numbers.put(out, *at, *value);
     }
     let numbers = series.times.len();
     if from < numbers {

@@ -96,7 +96,7 @@ fn falls(values: &[f64]) -> Vec<usize> {
     let mut falls = Vec::new();
     let (mut before, mut from) = (values.first().copied().unwrap_or(0.0), 0);
     for part in values.chunks(TOGETHER) {
-        let pairs = || part.iter().zip(part.iter().skip(1));
+        let pairs = || part.iter().zip(part.get(1..).unwrap_or(&[]));
         let first = part.first().copied().unwrap_or(before);
         if pairs().fold(first < before, |any, (before, value)| any || value < before) {
             let all = std::iter::once((&before, &first)).chain(pairs());

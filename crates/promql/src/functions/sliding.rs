@@ -123,29 +123,37 @@ impl<'a> Sums<'a> {
 
 /// The sums of each window's samples, added in turn without compensation.
 fn plain_sums(windows: &Windows<'_>) -> Vec<f64> {
-    // A sum waits for the one before it; those of several windows need not wait for each other.
-    const LANES: usize = 8;
     let mut sums = Vec::with_capacity(windows.places().len());
-    for places in windows.places().chunks(LANES) {
-        let mut lanes: [&[f64]; LANES] = [&[]; LANES];
-        for (lane, &(low, high)) in lanes.iter_mut().zip(places) {
-            *lane = within(windows.values, low..high);
+    let window = |&(low, high): &(usize, usize)| within(windows.values, low..high);
+    let (fours, rest) = windows.places().as_chunks();
+    for places in fours {
+        sums.extend(four_sums(places.each_ref().map(window)));
+    }
+    sums.extend(rest.iter().map(|place| rest_of_sum(-0.0, window(place), 0)));
+    sums
+}
+
+/// The sums of four windows. An addition waits for the one before it, but those of several windows
+/// need not wait for each other.
+fn four_sums(windows: [&[f64]; 4]) -> [f64; 4] {
+    let common = windows.iter().map(|window| window.len()).min().unwrap_or(0);
+    let [a, b, c, d] = windows.map(|window| within(window, 0..common));
+    // Nothing changes when it is added to this zero.
+    let mut sums = [-0.0; 4];
+    for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+        for (sum, value) in sums.iter_mut().zip([a, b, c, d]) {
+            *sum += value;
         }
-        // Nothing changes when it is added to this zero.
-        let mut totals = [-0.0; LANES];
-        let common = lanes.iter().take(places.len()).map(|lane| lane.len()).min().unwrap_or(0);
-        let heads = lanes.map(|lane| within(lane, 0..common));
-        for at in 0..common {
-            for (total, head) in totals.iter_mut().zip(heads) {
-                *total += head.get(at).copied().unwrap_or(-0.0);
-            }
-        }
-        for (total, lane) in totals.iter_mut().zip(lanes) {
-            *total = within(lane, common..lane.len()).iter().fold(*total, |sum, value| sum + value);
-        }
-        sums.extend(totals.iter().take(places.len()));
+    }
+    for (sum, window) in sums.iter_mut().zip(windows) {
+        *sum = rest_of_sum(*sum, window, common);
     }
     sums
+}
+
+/// Adds the values from position `from` on.
+fn rest_of_sum(sum: f64, values: &[f64], from: usize) -> f64 {
+    within(values, from..values.len()).iter().fold(sum, |sum, value| sum + value)
 }
 
 /// Cuts positions into those before the first whole block, the blocks, and those behind them.
