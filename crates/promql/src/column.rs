@@ -105,6 +105,14 @@ impl Slots {
         Self { values: Vec::with_capacity(steps), ..Self::default() }
     }
 
+    /// The values of all steps, [`ABSENT`] where there is none.
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+        let first = values.iter().take_while(|&&value| is_absent(value)).count();
+        values.drain(..first);
+        let used = values.iter().rposition(|&value| !is_absent(value)).map_or(0, |last| last + 1);
+        Self { first, values, used }
+    }
+
     /// Adds the value of the next step, or [`ABSENT`].
     pub(crate) fn push(&mut self, value: f64) {
         if !is_absent(value) {

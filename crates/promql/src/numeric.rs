@@ -86,7 +86,7 @@ impl Mean {
     }
 }
 
-/// The quantile `q` of `values`, which it sorts; NaN sorts first.
+/// The quantile `q` of `values`, which it brings into another order; NaN is less than numbers.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -103,16 +103,17 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| {
-        b.is_nan().cmp(&a.is_nan()).then(a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
-    });
     let n = values.len() as f64;
     let rank = q * (n - 1.0);
     let lower = rank.floor().max(0.0);
-    let upper = (lower + 1.0).min(n - 1.0);
     let weight = rank - rank.floor();
-    let at = |index: f64| values.get(index as usize).copied().unwrap_or(f64::NAN);
-    at(lower) * (1.0 - weight) + at(upper) * weight
+    let by_value = |a: &f64, b: &f64| {
+        b.is_nan().cmp(&a.is_nan()).then(a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal))
+    };
+    // Two neighbours of the sorted values are wanted, so the others need not be sorted.
+    let (_, &mut at_lower, above) = values.select_nth_unstable_by(lower as usize, by_value);
+    let at_upper = above.iter().copied().min_by(by_value).unwrap_or(at_lower);
+    at_lower * (1.0 - weight) + at_upper * weight
 }
 
 /// Milliseconds in seconds, as Go computes them: whole seconds and the rest apart.

@@ -397,7 +397,6 @@ impl Evaluator<'_> {
         labels: &Labels,
         visit: &mut Visit<'_>,
     ) -> Result<Slots, Error> {
-        let mut slots = Slots::with_room(walk.places.len());
         let natives = Rc::clone(&self.natives);
         let starts = self.starts_of(&samples.times);
         let is_native = !starts.is_empty() || natives.in_values(&samples.values);
@@ -410,9 +409,9 @@ impl Evaluator<'_> {
         if let (Some(all), None, Edge::Plain) = (visit.all, native, frame.edge) {
             self.budget.work(windows.samples())?;
             self.budget.count_all(windows.places().iter().map(|(low, high)| high - low));
-            all(&windows, &mut slots);
-            return Ok(slots);
+            return Ok(Slots::of(all(&windows)));
         }
+        let mut slots = Slots::with_room(walk.places.len());
         for step in 0..walk.places.len() {
             match windows.at(step, native) {
                 Some(window) if !window.times.is_empty() => {

@@ -1,7 +1,6 @@
 //! Windows that slide over the samples of a series.
 
 use std::cell::OnceCell;
-use std::ops::Range;
 
 use narthex_model::Timestamp;
 use narthex_store::Samples;
@@ -82,17 +81,16 @@ impl<'a> Windows<'a> {
         self.places().iter().map(|(low, high)| high - low).sum()
     }
 
-    /// The samples of each window, with how they lie in it, which is none if there are fewer than
-    /// two.
-    pub(crate) fn shaped(&self) -> impl Iterator<Item = (Range<usize>, &'a [f64], Option<Shape>)> {
-        let Self { times, values, walk, frame } = *self;
-        let known = walk.shapes(frame);
-        walk.places.iter().enumerate().map(move |(step, &(low, high))| {
-            let shape = match known.get(step) {
-                Some(&shape) => shape,
-                None => walk.shape(frame, step, times),
+    /// How the samples of each window lie in it; none for those with fewer than two. The windows
+    /// must be plain.
+    pub(crate) fn shapes(&self) -> &'a [Option<Shape>] {
+        let Self { times, walk, frame, .. } = *self;
+        walk.shapes.get_or_init(|| {
+            let shape = |(step, &(low, high)): (usize, &(usize, usize))| {
+                let end = frame.end(step);
+                Shape::of(times.get(low..high)?, (end.saturating_sub(frame.range), end))
             };
-            (low..high, values.get(low..high).unwrap_or(&[]), shape)
+            walk.places.iter().enumerate().map(shape).collect()
         })
     }
 
@@ -217,6 +215,7 @@ pub(crate) struct Walk {
     times: Vec<Timestamp>,
     /// For each step the first sample of its window and the one behind its last.
     pub(crate) places: Vec<(usize, usize)>,
+    /// How the samples lie in each window, if that was asked for.
     shapes: OnceCell<Vec<Option<Shape>>>,
 }
 
@@ -260,22 +259,6 @@ impl Walk {
             walk.places.push((low, high));
         }
         walk
-    }
-
-    /// The shapes of all windows, if these are remembered.
-    fn shapes(&self, frame: &Frame) -> &[Option<Shape>] {
-        if self.times.is_empty() || frame.edge != Edge::Plain {
-            return &[];
-        }
-        let shape = |step| self.shape(frame, step, &self.times);
-        self.shapes.get_or_init(|| (0..self.places.len()).map(shape).collect())
-    }
-
-    /// The shape of the window at `step` over samples at `times`.
-    fn shape(&self, frame: &Frame, step: usize, times: &[Timestamp]) -> Option<Shape> {
-        let &(low, high) = self.places.get(step)?;
-        let end = frame.end(step);
-        Shape::of(times.get(low..high)?, (end.saturating_sub(frame.range), end))
     }
 }
 

@@ -3,7 +3,6 @@
 use narthex_model::ABSENT;
 
 use super::extended;
-use crate::column::Slots;
 use crate::numeric::seconds;
 use crate::plan::Edge;
 use crate::window::{Shape, Window, Windows};
@@ -32,16 +31,16 @@ pub(super) fn delta(window: &Window<'_>, _: &[f64]) -> f64 {
     extrapolated(window, Kind { counter: false, per_second: false })
 }
 
-pub(super) fn rates(windows: &Windows<'_>, slots: &mut Slots) {
-    all(windows, Kind { counter: true, per_second: true }, slots);
+pub(super) fn rates(windows: &Windows<'_>) -> Vec<f64> {
+    all(windows, Kind { counter: true, per_second: true })
 }
 
-pub(super) fn increases(windows: &Windows<'_>, slots: &mut Slots) {
-    all(windows, Kind { counter: true, per_second: false }, slots);
+pub(super) fn increases(windows: &Windows<'_>) -> Vec<f64> {
+    all(windows, Kind { counter: true, per_second: false })
 }
 
-pub(super) fn deltas(windows: &Windows<'_>, slots: &mut Slots) {
-    all(windows, Kind { counter: false, per_second: false }, slots);
+pub(super) fn deltas(windows: &Windows<'_>) -> Vec<f64> {
+    all(windows, Kind { counter: false, per_second: false })
 }
 
 /// The change from the first sample to the last, extended to the borders of the window where the
@@ -61,32 +60,34 @@ fn extrapolated(window: &Window<'_>, kind: Kind) -> f64 {
             }
         }
     }
-    extrapolate(change, *first, shape, window.seconds(), kind)
+    extrapolate(change, *first, &shape, window.seconds(), kind)
 }
 
 /// As [`extrapolated`], of plain windows.
-fn all(windows: &Windows<'_>, kind: Kind, slots: &mut Slots) {
+fn all(windows: &Windows<'_>, kind: Kind) -> Vec<f64> {
     let values = windows.values;
     let falls = if kind.counter { falls(values) } else { Vec::new() };
     let mut falls = falls.as_slice();
     let seconds = seconds(windows.frame.range);
-    for (range, values_within, shape) in windows.shaped() {
-        let (Some(shape), [first, .., last]) = (shape, values_within) else {
-            slots.push(ABSENT);
-            continue;
+    let each = |(&(low, high), shape): (&(usize, usize), &Option<Shape>)| {
+        let (Some(shape), Some([first, .., last])) = (shape, values.get(low..high)) else {
+            return ABSENT;
         };
         let mut change = last - first;
-        // Windows move forward, so what lies before one lies before the next ones.
-        while let [fall, later @ ..] = falls
-            && *fall <= range.start
-        {
-            falls = later;
+        if !falls.is_empty() {
+            // Windows move forward, so what lies before one lies before the next ones.
+            while let [fall, later @ ..] = falls
+                && *fall <= low
+            {
+                falls = later;
+            }
+            for &fall in falls.iter().take_while(|&&fall| fall < high) {
+                change += values.get(fall - 1).copied().unwrap_or(0.0);
+            }
         }
-        for &fall in falls.iter().take_while(|&&fall| fall < range.end) {
-            change += values.get(fall - 1).copied().unwrap_or(0.0);
-        }
-        slots.push(extrapolate(change, *first, shape, seconds, kind));
-    }
+        extrapolate(change, *first, shape, seconds, kind)
+    };
+    windows.places().iter().zip(windows.shapes()).map(each).collect()
 }
 
 /// The positions of the samples that are less than the one before them.
@@ -98,7 +99,8 @@ fn falls(values: &[f64]) -> Vec<usize> {
     for part in values.chunks(TOGETHER) {
         let pairs = || part.iter().zip(part.get(1..).unwrap_or(&[]));
         let first = part.first().copied().unwrap_or(before);
-        if pairs().fold(first < before, |any, (before, value)| any || value < before) {
+        let count = pairs().map(|(before, value)| u64::from(value < before)).sum::<u64>();
+        if count > 0 || first < before {
             let all = std::iter::once((&before, &first)).chain(pairs());
             let fallen = all.enumerate().filter(|(_, (before, value))| value < before);
             falls.extend(fallen.map(|(position, _)| from + position));
@@ -110,7 +112,7 @@ fn falls(values: &[f64]) -> Vec<usize> {
 }
 
 /// Extends a change over samples that begin with `first` to the window of `seconds`.
-fn extrapolate(change: f64, first: f64, shape: Shape, seconds: f64, kind: Kind) -> f64 {
+fn extrapolate(change: f64, first: f64, shape: &Shape, seconds: f64, kind: Kind) -> f64 {
     // A counter does not begin below zero. Hardly any is so young that it matters, and a division
     // is dear: the first comparison only finds out whether it may.
     if kind.counter

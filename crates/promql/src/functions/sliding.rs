@@ -6,7 +6,6 @@ use std::ops::Range;
 use narthex_model::ABSENT;
 
 use super::over_time::{greater, lesser};
-use crate::column::Slots;
 use crate::numeric::{Mean, Sum};
 use crate::window::Windows;
 
@@ -23,21 +22,22 @@ const ROUNDS_MAX: usize = 8;
 /// compensation lost may show, and those that Prometheus loses are wanted.
 const MAGNITUDE_MAX: f64 = 65_536.0;
 
-pub(super) fn sum(windows: &Windows<'_>, slots: &mut Slots) {
+pub(super) fn sum(windows: &Windows<'_>) -> Vec<f64> {
     let sums = Sums::of(windows);
-    for &(low, high) in windows.places() {
+    let each = |&(low, high): &(usize, usize)| {
         let one_by_one = || add(NONE, within(windows.values, low..high)).0;
         let sum = sums.as_ref().and_then(|sums| sums.over(low..high)).unwrap_or_else(one_by_one);
-        slots.push(if low < high { sum.total() } else { ABSENT });
-    }
+        if low < high { sum.total() } else { ABSENT }
+    };
+    windows.places().iter().map(each).collect()
 }
 
-pub(super) fn avg(windows: &Windows<'_>, slots: &mut Slots) {
+pub(super) fn avg(windows: &Windows<'_>) -> Vec<f64> {
     let sums = Sums::of(windows);
     let plain = if sums.is_some() { plain_sums(windows) } else { Vec::new() };
-    for (step, &(low, high)) in windows.places().iter().enumerate() {
+    let each = |(step, &(low, high)): (usize, &(usize, usize))| {
         let shared = sums.as_ref().and_then(|sums| sums.over(low..high)).zip(plain.get(step));
-        slots.push(match (shared, within(windows.values, low..high)) {
+        match (shared, within(windows.values, low..high)) {
             (_, []) => ABSENT,
             (Some((sum, plain)), values) => {
                 // The sum and its compensation are divided each, so they must be those that one
@@ -51,30 +51,32 @@ pub(super) fn avg(windows: &Windows<'_>, slots: &mut Slots) {
                 }
                 mean.value()
             }
-        });
-    }
+        }
+    };
+    windows.places().iter().enumerate().map(each).collect()
 }
 
-pub(super) fn min(windows: &Windows<'_>, slots: &mut Slots) {
-    extremes(windows, slots, lesser);
+pub(super) fn min(windows: &Windows<'_>) -> Vec<f64> {
+    extremes(windows, lesser)
 }
 
-pub(super) fn max(windows: &Windows<'_>, slots: &mut Slots) {
-    extremes(windows, slots, greater);
+pub(super) fn max(windows: &Windows<'_>) -> Vec<f64> {
+    extremes(windows, greater)
 }
 
-fn extremes(windows: &Windows<'_>, slots: &mut Slots, better: impl Fn(f64, f64) -> f64) {
+fn extremes(windows: &Windows<'_>, better: impl Fn(f64, f64) -> f64) -> Vec<f64> {
     let find = |best: f64, values: &[f64]| values.iter().copied().fold(best, &better);
     let shared = overlap_much(windows);
     let blocks = if shared { windows.values.chunks(BLOCK) } else { [].chunks(BLOCK) };
     let bests: Vec<f64> = blocks.map(|block| find(f64::NAN, block)).collect();
-    for &(low, high) in windows.places() {
+    let each = |&(low, high): &(usize, usize)| {
         let (before, blocks, after) = if shared { cut(low..high) } else { (low..high, 0..0, 0..0) };
         let best = find(f64::NAN, within(windows.values, before));
         let best = find(best, within(&bests, blocks));
         let best = find(best, within(windows.values, after));
-        slots.push(if low < high { best } else { ABSENT });
-    }
+        if low < high { best } else { ABSENT }
+    };
+    windows.places().iter().map(each).collect()
 }
 
 /// Whether blocks pay.
