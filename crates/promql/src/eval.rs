@@ -146,6 +146,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) starts: Vec<(Timestamp, i64)>,
     /// How hints of histograms are read.
     pub(crate) hints: Hints,
+    /// Whether of the histograms of the series that is read nothing but counts and sums is wanted.
+    pub(crate) counts_only: bool,
     /// Within the parameter of an aggregation, where its evaluation begins.
     pub(crate) unresolved: Option<i64>,
     /// Where the selector or the aggregation stands that is begun.
@@ -174,6 +176,7 @@ impl<'a> Evaluator<'a> {
             natives,
             starts: Vec::new(),
             hints: Hints::default(),
+            counts_only: false,
             unresolved: None,
             place: Span::default(),
         })

@@ -270,6 +270,14 @@ impl Hints {
 }
 
 impl Evaluator<'_> {
+    /// Whether of histograms that `selector` selects nothing but counts and sums is wanted.
+    pub(crate) fn reads_counts_only(&self, selector: &Selector) -> bool {
+        match self.natives.release() {
+            Release::V3_5 => selector.counts_only,
+            Release::Newest => self.hints.are_found(),
+        }
+    }
+
     /// Puts the histograms of a series among its samples, which are those of `range`.
     pub(crate) fn read_native(
         &mut self,
@@ -290,9 +298,10 @@ impl Evaluator<'_> {
         if read.times.is_empty() {
             return Ok(());
         }
-        if self.hints.are_found() {
-            find_resets(&mut read.values);
-            drop_buckets(&mut read.values);
+        if self.counts_only {
+            let release = self.natives.release();
+            find_resets(&mut read.values, release);
+            drop_buckets(&mut read.values, release);
         }
         let mut merged = Samples::default();
         let mut numbers = samples.times.iter().zip(&samples.values).peekable();
@@ -429,15 +438,16 @@ impl Evaluator<'_> {
 }
 
 /// Leaves nothing but count and sum.
-fn drop_buckets(histograms: &mut [Arc<Histogram>]) {
+fn drop_buckets(histograms: &mut [Arc<Histogram>], release: Release) {
     for histogram in histograms {
         let &Histogram { hint, schema, count, sum, .. } = &**histogram;
+        let schema = if release == Release::V3_5 { 0 } else { schema };
         *histogram = Arc::new(Histogram { hint, schema, count, sum, ..Histogram::default() });
     }
 }
 
 /// Says of histograms whose hint is not known whether they were reset since the one before.
-fn find_resets(histograms: &mut [Arc<Histogram>]) {
+fn find_resets(histograms: &mut [Arc<Histogram>], release: Release) {
     let mut before: Option<Arc<Histogram>> = None;
     for histogram in histograms {
         if histogram.is_stale() {
@@ -445,8 +455,9 @@ fn find_resets(histograms: &mut [Arc<Histogram>]) {
         }
         let was = histogram.clone();
         if let (Hint::Unknown, Some(before)) = (histogram.hint, &before) {
-            let reset = histogram.is_reset_since(before);
-            let hint = if reset { Hint::Reset } else { Hint::NotReset };
+            let others = release == Release::V3_5 && was.is_custom() && was.bounds != before.bounds;
+            let hint =
+                if others || was.is_reset_since(before) { Hint::Reset } else { Hint::NotReset };
             *histogram = Arc::new(Histogram { hint, ..Histogram::clone(histogram) });
         }
         before = Some(was);

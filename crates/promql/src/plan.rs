@@ -5,6 +5,7 @@ use narthex_model::{Matcher, Timestamp};
 use crate::Error;
 
 mod check;
+mod counted;
 pub mod duration;
 pub mod function;
 mod lex;
@@ -264,6 +265,8 @@ pub struct Selector {
     pub offset: Length,
     /// How samples at the borders are found.
     pub edge: Edge,
+    /// Whether 3.5 reads no buckets of histograms that are selected.
+    pub counts_only: bool,
 }
 
 /// How samples at the borders of a window are found.

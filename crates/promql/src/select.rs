@@ -94,15 +94,16 @@ impl Evaluator<'_> {
         self.budget.hold(samples.times.len())
     }
 
-    /// Reads all series that satisfy `matchers`, those that stand together one after the other;
+    /// Reads all series that `selector` selects, those that stand together one after the other;
     /// calls `visit` with each, its place in the order of the selection and its samples.
     fn each_series(
         &mut self,
-        matchers: &[Matcher],
+        selector: &Selector,
         range: TimeRange,
         mut visit: impl FnMut(&mut Self, (usize, &Labels), &mut Samples) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let selection = self.find(matchers, range)?;
+        self.counts_only = self.reads_counts_only(selector);
+        let selection = self.find(&selector.matchers, range)?;
         let selected = selection.series.iter();
         let bytes = selected.map(|series| SERIES_BYTES + series.labels().heap_bytes()).sum();
         self.budget.hold_bytes(bytes)?;
@@ -210,8 +211,7 @@ impl Evaluator<'_> {
             edge: selector.edge,
         };
         let mut walks = Walks::default();
-        let matchers = &selector.matchers;
-        self.each_series(matchers, frame.reach(), |this, (place, labels), samples| {
+        self.each_series(selector, frame.reach(), |this, (place, labels), samples| {
             let slots = if smoothed {
                 drop_stale(samples);
                 let native = this.natives.in_values(&samples.values);
@@ -290,8 +290,7 @@ impl Evaluator<'_> {
     ) -> Result<(), Error> {
         let frame = self.matrix_frame(matrix, steps)?;
         let mut walks = Walks::default();
-        let matchers = &matrix.selector.matchers;
-        self.each_series(matchers, frame.reach(), |this, (place, labels), samples| {
+        self.each_series(&matrix.selector, frame.reach(), |this, (place, labels), samples| {
             drop_stale(samples);
             let walk = walks.over(&frame, &samples.times);
             let slots = this.slide(&frame, walk, samples, labels, visit)?;
@@ -453,6 +452,7 @@ impl Evaluator<'_> {
 
     fn stored_matrix(&mut self, matrix: &Matrix, steps: Steps) -> Result<Vec<Series>, Error> {
         let frame = self.matrix_frame(matrix, steps)?;
+        self.counts_only = self.reads_counts_only(&matrix.selector);
         let selection = self.find(&matrix.selector.matchers, frame.reach())?;
         let mut out = Vec::new();
         let mut reader = Reader::new(frame.reach());

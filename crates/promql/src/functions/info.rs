@@ -82,7 +82,8 @@ impl Evaluator<'_> {
         let (at, offset) = self.reference(base_node)?;
         let offset = Length::Fixed(offset);
         let name = String::new();
-        let selector = Selector { name, matchers, at, offset, edge: Edge::Plain };
+        let selector =
+            Selector { name, matchers, at, offset, edge: Edge::Plain, counts_only: false };
         let columns = self.select_with(&selector, steps, |at, _| millis(at))?;
         Ok(columns.into_iter().map(|column| Source { key: key_of(&column), column }).collect())
     }

@@ -4,6 +4,7 @@
 //! and because the depth of hostile queries must be limited while they are read.
 
 use super::check::check;
+use super::counted;
 use super::function::Function;
 use super::lex::{Item, Keyword, Kind, lex};
 use super::{
@@ -22,11 +23,12 @@ pub(super) fn parse(query: &str) -> Result<Plan, Error> {
         let place = usize::from(!query.is_empty());
         return Err(Error::Parse(ParseError { line: place, column: place, message }));
     }
-    let root = parser.expression(0)?;
+    let mut root = parser.expression(0)?;
     if parser.item().kind != Kind::End {
         return Err(parser.unexpected("", ""));
     }
     check(query, &root)?;
+    counted::mark(&mut root);
     Ok(Plan { text: query.to_owned(), root, experimental: parser.experimental })
 }
 

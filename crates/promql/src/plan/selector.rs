@@ -38,8 +38,14 @@ impl Parser<'_> {
         {
             named.value().clone_into(&mut name);
         }
-        let selector =
-            Selector { name, matchers, at: None, offset: Length::Fixed(0), edge: Edge::Plain };
+        let selector = Selector {
+            name,
+            matchers,
+            at: None,
+            offset: Length::Fixed(0),
+            edge: Edge::Plain,
+            counts_only: false,
+        };
         self.node(Expr::Vector(selector), start.to(end))
     }
 
