@@ -367,7 +367,7 @@ impl Evaluator<'_> {
         let mut columns = if let Expr::Vector(selector) = &arg.bare().expr {
             // Also of a smoothed selector, the time of the sample before.
             let plain = Selector { edge: Edge::Plain, ..selector.clone() };
-            self.select_with(&plain, steps, |at, _| at.seconds())?
+            self.select_times(&plain, steps, |at, _| at.seconds())?
         } else {
             let mut columns = self.vector(arg, steps)?;
             let seconds = |step| narthex_model::Timestamp(steps.at(step)).seconds();

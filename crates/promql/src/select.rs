@@ -198,18 +198,54 @@ impl Evaluator<'_> {
         value: impl Fn(Timestamp, f64) -> f64,
         taker: &mut Taker<'_>,
     ) -> Result<(), Error> {
-        let smoothed = selector.edge == Edge::Smoothed;
+        let frame = self.instant_frame(selector, steps)?;
+        self.select_framed(selector, frame, value, taker)
+    }
+
+    /// As [`Evaluator::select_with`] of a plain selector, as `timestamp` sees it. Where the time is
+    /// fixed, Prometheus overlooks the offset when it looks for the sample, but not when it reads
+    /// those among which it looks.
+    pub(crate) fn select_times(
+        &mut self,
+        selector: &Selector,
+        steps: Steps,
+        value: impl Fn(Timestamp, f64) -> f64,
+    ) -> Result<Vec<Column>, Error> {
+        let mut frame = self.instant_frame(selector, steps)?;
+        if let Some(time) = frame.fixed {
+            let offset = std::mem::take(&mut frame.offset);
+            frame.until = Some(time.saturating_sub(offset.max(0)));
+            frame.range = frame.range.saturating_add(offset.min(0));
+        }
+        let mut taker = Taker::Keep(Vec::new());
+        if frame.range > 0 {
+            self.select_framed(selector, frame, value, &mut taker)?;
+        }
+        Ok(taker.columns())
+    }
+
+    fn instant_frame(&self, selector: &Selector, steps: Steps) -> Result<Frame, Error> {
         let Fixed { time, offset, until } = self.fixed_instant(selector)?;
-        let frame = Frame {
+        Ok(Frame {
             steps,
             fixed: time,
             until,
             offset,
             range: self.lookback(),
             before: 0,
-            after: if smoothed { self.lookback() } else { 0 },
+            after: if selector.edge == Edge::Smoothed { self.lookback() } else { 0 },
             edge: selector.edge,
-        };
+        })
+    }
+
+    fn select_framed(
+        &mut self,
+        selector: &Selector,
+        frame: Frame,
+        value: impl Fn(Timestamp, f64) -> f64,
+        taker: &mut Taker<'_>,
+    ) -> Result<(), Error> {
+        let smoothed = selector.edge == Edge::Smoothed;
         let mut walks = Walks::default();
         self.each_series(selector, frame.reach(), |this, (place, labels), samples| {
             let slots = if smoothed {
