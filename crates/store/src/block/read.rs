@@ -14,6 +14,9 @@ use crate::{RowSeq, Samples};
 /// decoded once for all series that are read one after the other.
 const CHUNKS_KNOWN: usize = 96;
 
+/// How many rows these may have together: up to 32 bytes each.
+const ROWS_KNOWN: usize = 1 << 16;
+
 /// A chunk of the same layout that was asked for so recently, counted in chunks, is one of a longer
 /// row of them that is gone through again and again: were each to take the place of the oldest, all
 /// would be gone whenever they are asked for.
@@ -35,6 +38,8 @@ pub(crate) struct Scratch {
 #[derive(Debug, Default)]
 struct Known {
     chunks: Vec<KnownChunk>,
+    /// How many rows they have together.
+    rows: usize,
     /// Where the chunk stands that was asked for last.
     last: usize,
     /// How often one was asked for.
@@ -49,6 +54,7 @@ struct KnownChunk {
     /// When it was asked for last, by [`Known::asked`].
     used: u64,
     layout: u32,
+    rows: usize,
     head_offset: u64,
     places: Places,
     times: Vec<Timestamp>,
@@ -56,10 +62,10 @@ struct KnownChunk {
 }
 
 impl Known {
-    /// Where the chunk of a layout is remembered, or is to be.
-    fn place(&mut self, key: (u64, u32), layout: u32) -> Option<&mut KnownChunk> {
+    /// Where the chunk of a layout is remembered, or is to be; it has so many rows.
+    fn place(&mut self, key: (u64, u32), layout: u32, rows: usize) -> Option<&mut KnownChunk> {
         self.asked += 1;
-        self.last = self.find(key).unwrap_or_else(|| self.room(layout));
+        self.last = self.find(key).unwrap_or_else(|| self.room(layout, rows));
         let chunk = self.chunks.get_mut(self.last)?;
         (chunk.used, chunk.layout) = (self.asked, layout);
         Some(chunk)
@@ -75,16 +81,37 @@ impl Known {
         self.chunks.iter().position(is_it)
     }
 
-    /// The place that is given to another chunk, of a layout.
-    fn room(&mut self, layout: u32) -> usize {
-        if self.chunks.len() < CHUNKS_KNOWN {
-            self.chunks.push(KnownChunk::default());
-            return self.chunks.len() - 1;
+    /// The place for another chunk of a layout, of so many rows; others give way to it.
+    fn room(&mut self, layout: u32, rows: usize) -> usize {
+        while !self.chunks.is_empty()
+            && (self.chunks.len() >= CHUNKS_KNOWN || self.rows + rows > ROWS_KNOWN)
+        {
+            let place = self.victim(layout);
+            self.rows -= self.chunks.get(place).map_or(0, |chunk| chunk.rows);
+            if self.rows + rows <= ROWS_KNOWN {
+                // Its memory is used again, unless that is much more than is needed.
+                if let Some(chunk) = self.chunks.get_mut(place) {
+                    let fits = chunk.times.capacity() <= 2 * rows;
+                    let before = std::mem::take(chunk);
+                    *chunk = if fits { before } else { KnownChunk::default() };
+                    (chunk.key, chunk.rows) = (None, rows);
+                }
+                self.rows += rows;
+                return place;
+            }
+            self.chunks.swap_remove(place);
         }
+        self.rows += rows;
+        self.chunks.push(KnownChunk { rows, ..KnownChunk::default() });
+        self.chunks.len() - 1
+    }
+
+    /// Which one gives way to a chunk of a layout.
+    fn victim(&self, layout: u32) -> usize {
         let oldest = self.chunks.iter().enumerate().min_by_key(|(_, chunk)| chunk.used);
         match oldest {
             Some((_, chunk)) if chunk.layout == layout && self.asked - chunk.used <= RECENT => {
-                self.last
+                self.last.min(self.chunks.len() - 1)
             }
             Some((place, _)) => place,
             None => 0,
@@ -290,8 +317,9 @@ impl Block {
     ) -> Result<&'a mut KnownChunk, Fault> {
         let key = (self.serial(), number);
         // The place is that of one that is there.
-        let known =
-            all.place(key, record.layout).ok_or(Fault::new(record.offset, "no such chunk"))?;
+        let known = all
+            .place(key, record.layout, record.rows as usize)
+            .ok_or(Fault::new(record.offset, "no such chunk"))?;
         if known.key != Some(key) {
             known.key = None;
             let view = ChunkView::open(self.bytes(), self.id(), record)?;
@@ -350,7 +378,7 @@ mod tests {
         for _ in 0..series {
             for number in chunks.clone() {
                 let key = (u64::from(layout), number);
-                let chunk = known.place(key, layout).unwrap();
+                let chunk = known.place(key, layout, 480).unwrap();
                 hits += u32::from(chunk.key == Some(key));
                 chunk.key = Some(key);
             }
@@ -365,6 +393,20 @@ mod tests {
             assert_eq!(hits(&mut known, layout, 0..30, 10), 9 * 30);
         }
         assert_eq!(known.chunks.len(), CHUNKS_KNOWN);
+    }
+
+    #[test]
+    fn long_chunks_are_fewer() {
+        let mut known = Known::default();
+        for number in 0..1000 {
+            let rows = [480, 7_200, 1, 30_000][number as usize % 4];
+            let chunk = known.place((1, number), 1, rows).unwrap();
+            assert_eq!((chunk.rows, chunk.key), (rows, None));
+            chunk.key = Some((1, number));
+            let all: usize = known.chunks.iter().map(|chunk| chunk.rows).sum();
+            assert_eq!(all, known.rows);
+            assert!(all <= ROWS_KNOWN && known.chunks.len() <= CHUNKS_KNOWN);
+        }
     }
 
     #[test]
