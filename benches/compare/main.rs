@@ -20,13 +20,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use narthex_testkit::fleet::{self, Fleet};
-use narthex_testkit::process::{Process, Usage};
+use narthex_testkit::process::{Meter, Process, Usage};
 use narthex_testkit::receiver::Receiver;
 use narthex_testkit::recording::{self, Subset};
 
 use crate::options::Options;
 use crate::product::Product;
 use crate::table::Figures;
+
+/// How often the threads of each product are looked at: what one that ends has used since is lost.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
     let options = Options::from_args()?;
@@ -60,7 +63,13 @@ async fn compare(options: &Options) -> Result<()> {
     }
     eprintln!("measuring for {:?}", options.duration);
     let start = Instant::now();
-    tokio::time::sleep(options.duration).await;
+    while let Some(left) = options.duration.checked_sub(start.elapsed()).filter(|it| !it.is_zero())
+    {
+        tokio::time::sleep(left.min(LOOK_INTERVAL)).await;
+        for one in &mut running {
+            one.meter.look()?;
+        }
+    }
     let seconds = start.elapsed().as_secs_f64();
     let mut rows = Vec::new();
     for one in &mut running {
@@ -82,6 +91,8 @@ async fn compare(options: &Options) -> Result<()> {
 struct Running {
     product: Product,
     process: Process,
+    meter: Meter,
+    cpu_before: f64,
     before: Usage,
     samples_before: u64,
     wire_before: u64,
@@ -89,7 +100,9 @@ struct Running {
 
 impl Running {
     fn new(product: Product, process: Process) -> Self {
-        Self { product, process, before: Usage::default(), samples_before: 0, wire_before: 0 }
+        let meter = Meter::new(process.id());
+        let before = Usage::default();
+        Self { product, process, meter, cpu_before: 0.0, before, samples_before: 0, wire_before: 0 }
     }
 
     fn usage(&mut self) -> Result<Usage> {
@@ -102,6 +115,7 @@ impl Running {
 
     fn begin(&mut self, receiver: &Receiver) -> Result<()> {
         self.before = self.usage()?;
+        self.cpu_before = self.meter.look()?;
         let path = self.product.path();
         (self.samples_before, self.wire_before) =
             receiver.look(&path, |received| (received.samples, received.wire_bytes));
@@ -120,7 +134,7 @@ impl Running {
         };
         Ok(Figures {
             name: self.product.name.to_owned(),
-            cpu_seconds: after.cpu_seconds - self.before.cpu_seconds,
+            cpu_seconds: self.meter.look()? - self.cpu_before,
             samples: scraped,
             delivered,
             wire_bytes: wire - self.wire_before,

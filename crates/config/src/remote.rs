@@ -69,7 +69,7 @@ section! {
         min_shards: u64 = 1,
         /// Most samples of one request. Prometheus' default is 2000; here a request of many samples
         /// costs hardly more than one of few.
-        max_samples_per_send: u64 = 20_000,
+        max_samples_per_send: u64 = 50_000,
         /// Longest time that a sample waits for others to be sent with.
         batch_send_deadline: Duration = Duration::from_secs(5),
         /// First pause before a request is sent again; it doubles each time.

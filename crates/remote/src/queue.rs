@@ -29,20 +29,21 @@ use deliver::{Sender, Shipped};
 use exemplars::Trail;
 
 /// How often the store is asked for new rows, at least and at most: [`Settings::poll`]. Waking
-/// seldom and sending large requests costs less than waking for each row; the second row of a
-/// target finds in the processor's caches what the first one needed.
-const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(2500));
+/// seldom and sending large requests costs less than waking for each row: of what a request costs,
+/// as much is for itself as for 10,000 samples. The second row of a target finds in the
+/// processor's caches what the first one needed.
+const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// After so many samples between two naps the next one is short: the store has only the newest
-/// rows at hand, and twice as many samples or more must not come meanwhile.
-const SAMPLES_AT_HAND: u64 = 48_000;
+/// About so many samples may come during a nap: a request that is not quite full by default, and
+/// less than half of what the store has at hand of the newest rows.
+const SAMPLES_A_NAP: u32 = 48_000;
 
 /// How far behind the newest rows live ones are sent first, where that is asked for.
 const LIVE_FIRST_LAG: Duration = Duration::from_secs(30);
 
 /// How often the place in the rows is saved durably: each time is a write to disk. A process that
-/// is killed repeats one request, whatever this is.
-const SAVE_INTERVAL: Duration = Duration::from_secs(10);
+/// is killed repeats one request, whatever this is; only after a power failure it is more.
+const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The settings of one queue.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Settings {
             version: Version::V1,
             prepare,
             timeout: Duration::from_secs(30),
-            samples_max: 20_000,
+            samples_max: 50_000,
             batch_deadline: Duration::from_secs(5),
             backoff_min: Duration::from_millis(30),
             backoff_max: Duration::from_secs(5),
@@ -95,10 +96,10 @@ impl Settings {
     /// How long rows may wait in the store: they are sent within the deadline with what they wait
     /// for in the request.
     fn poll(&self) -> Duration {
-        (self.batch_deadline / 2).clamp(POLL.0, POLL.1)
+        (self.batch_deadline * 4 / 5).clamp(POLL.0, POLL.1)
     }
 
-    /// How long a request may wait for more once it has its first sample.
+    /// How long what is left behind a full request may wait for more.
     fn patience(&self) -> Duration {
         self.batch_deadline.checked_sub(self.poll()).unwrap_or(self.batch_deadline)
     }
@@ -142,8 +143,10 @@ pub(crate) struct Queue {
     saved: RowSeq,
     saved_at: Instant,
     metadata_at: Option<Instant>,
-    /// Samples sent before the last nap.
-    samples_at_nap: u64,
+    /// When the last nap began, and how many samples had been sent by then.
+    nap_began: (Instant, u64),
+    /// Whether a request was sent since the last nap.
+    shipped: bool,
     /// Where exemplars are, if they are sent.
     trail: Option<Trail>,
 }
@@ -186,7 +189,8 @@ impl Queue {
             saved: RowSeq(0),
             saved_at: Instant::now(),
             metadata_at: None,
-            samples_at_nap: 0,
+            nap_began: (Instant::now(), 0),
+            shipped: false,
             trail: None,
         }
     }
@@ -304,7 +308,10 @@ impl Queue {
         let due = match filled {
             Filled::Full | Filled::End => true,
             Filled::Turn => false,
-            Filled::CaughtUp => *stop.borrow() || lane.waited() >= settings.patience(),
+            Filled::CaughtUp if self.shipped && !*stop.borrow() => {
+                lane.waited() >= settings.patience()
+            }
+            Filled::CaughtUp => true,
         };
         let turn = match filled {
             Filled::Full | Filled::Turn => Turn::Busy,
@@ -333,6 +340,7 @@ impl Queue {
             }
             Shipped::Stopped => return Turn::Stop,
         }
+        self.shipped = true;
         let before = lane.acked;
         lane.shipped();
         add(&counters.rows_sent, lane.acked.0.saturating_sub(before.0));
@@ -347,14 +355,17 @@ impl Queue {
         turn
     }
 
+    /// How long there will be nothing to do.
     fn nap(&mut self) -> Duration {
         let samples = self.counters.samples.load(Ordering::Relaxed);
-        let many = samples.saturating_sub(self.samples_at_nap) >= SAMPLES_AT_HAND;
-        self.samples_at_nap = samples;
+        let (began, before) = std::mem::replace(&mut self.nap_began, (Instant::now(), samples));
+        let each = u32::try_from(samples.saturating_sub(before)).unwrap_or(u32::MAX).max(1);
+        let longest = self.settings.poll();
+        let poll = (began.elapsed() * SAMPLES_A_NAP / each).clamp(POLL.0.min(longest), longest);
+        self.shipped = false;
         let lanes = [Some(&self.main), self.live.as_ref()];
         let waiting = lanes.into_iter().flatten().filter(|lane| !lane.composer.is_empty());
         let left = waiting.map(|lane| self.settings.patience().saturating_sub(lane.waited()));
-        let poll = if many { POLL.0 } else { self.settings.poll() };
         left.min().unwrap_or(poll).clamp(Duration::from_millis(1), poll)
     }
 

@@ -73,7 +73,7 @@ async fn queues_follow_the_configuration() {
     rig.until(|stats| stats.iter().all(|queue| queue.rows_behind == 0 && queue.samples == 2)).await;
     let stats = rig.manager.stats();
     assert_eq!(stats[1].name, "b");
-    assert_eq!((stats[0].shards_max, stats[0].max_samples_per_send), (50, 20_000));
+    assert_eq!((stats[0].shards_max, stats[0].max_samples_per_send), (50, 50_000));
     assert_eq!(stats[0].duration_counts.iter().sum::<u64>(), 2);
     assert!(stats[0].bytes > 0 && stats[0].highest_sent == Some(Timestamp(1_795_000_000_003)));
     // What comes while no queue runs is sent after the next start.
