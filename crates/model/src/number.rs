@@ -46,16 +46,49 @@ fn write_float(f: &mut fmt::Formatter<'_>, value: f64, plain: bool) -> fmt::Resu
     if value.is_infinite() {
         return f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
     }
-    if plain {
-        return write!(f, "{value}");
+    if value.is_sign_negative() {
+        f.write_str("-")?;
     }
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    write!(f, "{mantissa}e{sign}{digits:0>2}")
+    let (digits, exponent) = decimal(value.abs());
+    let point = usize::try_from(exponent + 1);
+    match point {
+        _ if !plain => {
+            let (first, rest) = digits.split_at(1);
+            let point = if rest.is_empty() { "" } else { "." };
+            let sign = if exponent < 0 { '-' } else { '+' };
+            write!(f, "{first}{point}{rest}e{sign}{:0>2}", exponent.unsigned_abs())
+        }
+        Ok(point) => match digits.split_at_checked(point).filter(|(_, rest)| !rest.is_empty()) {
+            Some(("", rest)) => write!(f, "0.{rest}"),
+            Some((whole, rest)) => write!(f, "{whole}.{rest}"),
+            None => write!(f, "{digits:0<point$}"),
+        },
+        Err(_) => {
+            let zeros = exponent.unsigned_abs() as usize - 1;
+            write!(f, "0.{:0<zeros$}{digits}", "")
+        }
+    }
+}
+
+/// The fewest digits that tell `value`, which is finite and not negative, and the power of ten of
+/// the first one. Of two that tell it equally well the even one is the last, as in Go; the standard
+/// library takes the greater.
+fn decimal(value: f64) -> (String, i32) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let (number, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let all = [whole, fraction].concat();
+    let digits = all.trim_start_matches('0');
+    let leading = all.len() - digits.len();
+    let digits = digits.trim_end_matches('0');
+    if digits.is_empty() {
+        return ("0".to_owned(), 0);
+    }
+    // Both are lengths of a text of some twenty digits.
+    let place = |length: usize| i32::try_from(length).unwrap_or(0);
+    (digits.to_owned(), exponent + place(whole.len()) - 1 - place(leading))
 }
 
 /// Prints a string as Go's `strconv.Quote` does.
@@ -143,6 +176,17 @@ mod tests {
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
             (0.1 + 0.2, "0.30000000000000004"),
+            // Two texts are equally near: the even one is taken.
+            (742_948_507_583_598.0 + 0.25, "742948507583598.2"),
+            (742_948_507_583_598.0 + 0.75, "742948507583598.8"),
+            (71_933_850_551_131.0 + 0.625, "71933850551131.62"),
+            (1.0 + 1.0 / 131_072.0, "1.0000076293945312"),
+            (-90_071_992_547_409_936.0, "-90071992547409940"),
+            (123_000.0, "123000"),
+            (0.001_5, "0.0015"),
+            (12.75, "12.75"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
         ] {
             assert_eq!(ApiFloat(value).to_string(), want);
         }
@@ -151,6 +195,23 @@ mod tests {
         assert_eq!(GoFloat(2e6).to_string(), "2e+06");
         assert_eq!(GoFloat(69_902_336.0).to_string(), "6.9902336e+07");
         assert_eq!(PlainFloat(1e-7).to_string(), "0.0000001");
+    }
+
+    #[test]
+    fn floats_are_as_short_as_they_can_be() {
+        let mut bits = 1_u64;
+        for _ in 0..20_000 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+            let value = f64::from_bits(bits);
+            if !value.is_finite() {
+                continue;
+            }
+            let plain = PlainFloat(value).to_string();
+            // Only the last digit may be another one.
+            assert_eq!(plain.len(), value.to_string().len());
+            assert_eq!(plain.parse::<f64>().unwrap().to_bits(), bits);
+            assert_eq!(ApiFloat(value).to_string().parse::<f64>().unwrap().to_bits(), bits);
+        }
     }
 
     #[test]
