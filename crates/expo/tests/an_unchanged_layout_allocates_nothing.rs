@@ -1,43 +1,12 @@
 //! Fitting bodies whose lines are those of the last one must not touch the allocator.
-#![allow(
-    unsafe_code,
-    reason = "a global allocator can only be counted by an implementation, which is unsafe"
-)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fmt::Write;
 
+use narthex_counting::{Counting, allocations};
 use narthex_expo::{Format, Limits, Stencil};
 
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes on to the system's allocator with the arguments it came with.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: Counting = Counting;
 
 /// A body of a fixed layout whose values depend on `round`.
 fn body(format: Format, round: u64) -> Result<String, std::fmt::Error> {
@@ -81,9 +50,9 @@ fn an_unchanged_layout_allocates_nothing() {
         }
         for round in 40..80 {
             let body = body(format, round).unwrap();
-            let before = ALLOCATIONS.get();
+            let before = allocations();
             let fit = stencil.fit(body.as_bytes()).unwrap();
-            assert_eq!(ALLOCATIONS.get() - before, 0);
+            assert_eq!(allocations() - before, 0);
             assert_eq!((fit.samples, fit.duplicates), (501, 1));
             assert!(stencil.appeared().is_empty());
             assert!(stencil.changed().len() > 100);

@@ -306,12 +306,11 @@ impl Queue {
         let repeat_to = self.repeat_to.filter(|_| which == Which::Main);
         let filled = pace.spend(&**clock, || lane.fill(work, repeat_to));
         let due = match filled {
-            Filled::Full | Filled::End => true,
             Filled::Turn => false,
             Filled::CaughtUp if self.shipped && !*stop.borrow() => {
                 lane.waited() >= settings.patience()
             }
-            Filled::CaughtUp => true,
+            Filled::Full | Filled::End | Filled::CaughtUp => true,
         };
         let turn = match filled {
             Filled::Full | Filled::Turn => Turn::Busy,

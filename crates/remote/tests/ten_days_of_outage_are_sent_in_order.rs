@@ -6,13 +6,11 @@
     clippy::cast_precision_loss,
     reason = "a test fails where it must, and its numbers are small"
 )]
-#![expect(unsafe_code, reason = "only a global allocator can count what is in use")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use narthex_counting::{Counting, Peak};
 use narthex_model::{ABSENT, Labels, Timestamp};
 use narthex_remote::proto::WriteRequest;
 use narthex_remote::{Requests, Version};
@@ -20,33 +18,6 @@ use narthex_store::fs::SimFs;
 use narthex_store::testing::HandClock;
 use narthex_store::{LayoutRef, Options, Row, RowSeq, Store, Writer};
 use prost::Message;
-
-struct Counting;
-
-thread_local! {
-    static USED: Cell<i64> = const { Cell::new(0) };
-    static PEAK: Cell<i64> = const { Cell::new(0) };
-}
-
-fn used(more: i64) {
-    USED.set(USED.get() + more);
-    PEAK.set(PEAK.get().max(USED.get()));
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        used(layout.size().cast_signed() as i64);
-        // SAFETY: the caller keeps the rules of `alloc`, which are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        used(-(layout.size().cast_signed() as i64));
-        // SAFETY: `pointer` came from `System.alloc` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -126,10 +97,9 @@ fn send(store: &Arc<Store>, clock: &Arc<HandClock>, last: &mut HashMap<String, i
     let mut requests = Requests::new(version, store, clock, none, Vec::new(), 2_000);
     let (mut samples, mut peak) = (0, 0);
     loop {
-        PEAK.set(USED.get());
-        let before = USED.get();
+        let held = Peak::begin();
         let Some((body, count)) = requests.next_body() else { break };
-        peak = peak.max(PEAK.get() - before);
+        peak = peak.max(held.take());
         samples += count as u64;
         let raw = snap::raw::Decoder::new().decompress_vec(body).unwrap();
         for series in WriteRequest::decode(&raw[..]).unwrap().timeseries {

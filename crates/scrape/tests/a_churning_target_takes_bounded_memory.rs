@@ -1,14 +1,12 @@
 //! A target whose series come and go takes no more memory after hundreds of scrapes than after a
 //! few, while rows are put away, blocks are merged and the window is sealed.
-#![expect(unsafe_code, reason = "an allocator that counts has to be one")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use narthex_config::Config;
+use narthex_counting::{Counting, Peak};
 use narthex_expo::Format;
 use narthex_model::{Labels, TimeRange, Timestamp};
 use narthex_scrape::cycle::{Body, Cycle};
@@ -16,28 +14,6 @@ use narthex_store::Options;
 use narthex_store::fs::DiskFs;
 use narthex_store::testing::HandClock;
 use parking_lot::Mutex;
-
-struct Counting;
-
-/// Bytes in use, and the most since it was last set.
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let bytes = BYTES.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(bytes, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: `block` came from `alloc` above, which is the system's.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -71,8 +47,7 @@ fn a_churning_target_takes_bounded_memory() {
     let config = Arc::new(config.scrape_configs.into_iter().next().unwrap());
     let labels = Labels::from_pairs([("instance", "i"), ("job", "j")]);
     let mut cycle = Cycle::new(config, labels, Duration::from_secs(1));
-    let before = BYTES.load(Ordering::Relaxed);
-    let peak = || PEAK.swap(BYTES.load(Ordering::Relaxed), Ordering::Relaxed) - before;
+    let peak = Peak::begin();
     let (mut early, mut series_most) = (0, 0);
     // All in one window; the last ones come when it is to be sealed.
     for scrape in 0..SCRAPES {
@@ -87,11 +62,11 @@ fn a_churning_target_takes_bounded_memory() {
         store.sync().unwrap();
         store.upkeep().unwrap();
         if scrape == WARM_UP {
-            early = peak();
+            early = peak.take();
         }
         series_most = series_most.max(store.stats().head_series);
     }
-    let late = peak();
+    let late = peak.take();
     println!("{early} bytes at most in the beginning, {late} later; {series_most} series");
     assert_eq!(store.stats().seals, 1);
     assert!(late < 2 * early, "{early} bytes at most in the beginning, {late} later");

@@ -1,14 +1,12 @@
 //! The hot path: a scrape whose series did not change goes from the body to log and head without
 //! an allocation and without a hash.
-#![expect(unsafe_code, reason = "an allocator that counts has to be one")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_config::Config;
+use narthex_counting::{Counting, allocations};
 use narthex_expo::Format;
 use narthex_model::{Labels, Timestamp};
 use narthex_scrape::cycle::{Body, Cycle};
@@ -16,32 +14,6 @@ use narthex_store::Options;
 use narthex_store::fs::DiskFs;
 use narthex_store::testing::HandClock;
 use parking_lot::Mutex;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: `block` came from `alloc` or `realloc` above, which are the system's.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as for `alloc` and `dealloc`.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -89,7 +61,7 @@ fn an_unchanged_scrape_allocates_and_hashes_nothing() {
     for (scrape, body) in bodies.iter().enumerate() {
         let at = start.plus_millis(i64::try_from(scrape).unwrap() * 1000);
         clock.set(at);
-        let allocations_before = ALLOCATIONS.with(Cell::get);
+        let allocations_before = allocations();
         let hashes_before = narthex_model::hash::count();
         let fetched = Ok(Body {
             bytes: body.as_bytes(),
@@ -101,7 +73,7 @@ fn an_unchanged_scrape_allocates_and_hashes_nothing() {
         let outcome = cycle.absorb(&writer, fetched, at, elapsed).unwrap();
         if scrape >= WARM_UP {
             assert!(outcome.error.is_none() && outcome.scraped == 300);
-            let allocations = ALLOCATIONS.with(Cell::get) - allocations_before;
+            let allocations = allocations() - allocations_before;
             scrapes_that_allocate += usize::from(allocations > 0);
             assert!(allocations <= FLUSH_MAX, "scrape {scrape}: {allocations} allocations");
             hashes += narthex_model::hash::count() - hashes_before;
@@ -146,13 +118,13 @@ fn exemplars_that_are_known_allocate_and_hash_nothing() {
     for (scrape, body) in bodies.iter().enumerate() {
         let at = start.plus_millis(i64::try_from(scrape).unwrap() * 1000);
         clock.set(at);
-        let (allocations, hashes) = (ALLOCATIONS.with(Cell::get), narthex_model::hash::count());
+        let (before, hashes) = (allocations(), narthex_model::hash::count());
         let (bytes, format) = (body.as_bytes(), Format::OpenMetrics);
         let fetched = Ok(Body { bytes, format, translated: None, exemplars: &[] });
         let outcome = cycle.absorb(&writer, fetched, at, Duration::default).unwrap();
         assert!(outcome.error.is_none() && outcome.scraped == 300);
         if scrape >= WARM_UP {
-            let allocated = ALLOCATIONS.with(Cell::get) > allocations;
+            let allocated = allocations() > before;
             scrapes_that_allocate += usize::from(allocated);
             assert_eq!(narthex_model::hash::count(), hashes, "scrape {scrape}");
         }

@@ -1,32 +1,9 @@
 //! Appending to a layout that does not change allocates nothing, but for a block of compressed
 //! rows now and then.
-#![allow(unsafe_code, reason = "only a global allocator can count allocations")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use narthex_counting::{Counting, allocations};
 use narthex_model::{Labels, Timestamp};
 use narthex_store::{Column, Options, Row, testing};
-
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller keeps the rules of `alloc`, which are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System.alloc` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -55,9 +32,9 @@ fn an_unchanged_row_allocates_nothing() {
         }
         let row =
             Row { layout, at: Timestamp(row * 15_000), values: &values, changed: Some(&changed) };
-        let before = COUNT.get();
+        let before = allocations();
         writer.append(&row).unwrap();
-        per_row.push(COUNT.get() - before);
+        per_row.push(allocations() - before);
     }
     // The first rows make room. Then every 32nd row is compressed, and every few rows the log
     // keeps one to compare with.

@@ -1,47 +1,18 @@
 //! Who follows the rows may be ten days behind: what the log no longer has comes out of blocks,
 //! each row once, in order, with the same few bytes of memory.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
-#![allow(unsafe_code, reason = "only a global allocator can count what is in use")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use narthex_counting::{Counting, Peak};
 use narthex_model::{ABSENT, Labels, Timestamp, is_absent};
 use narthex_store::fs::SimFs;
 use narthex_store::testing::HandClock;
 use narthex_store::{
     LayoutRef, Options, Retention, Row, RowBuf, RowReader, RowSeq, SeriesRef, Store, Writer,
 };
-
-struct Counting;
-
-thread_local! {
-    static USED: Cell<i64> = const { Cell::new(0) };
-    static PEAK: Cell<i64> = const { Cell::new(0) };
-}
-
-fn used(more: i64) {
-    USED.set(USED.get() + more);
-    PEAK.set(PEAK.get().max(USED.get()));
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        used(layout.size().cast_signed() as i64);
-        // SAFETY: the caller keeps the rules of `alloc`, which are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        used(-(layout.size().cast_signed() as i64));
-        // SAFETY: `pointer` came from `System.alloc` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -214,12 +185,11 @@ fn ten_days_are_read_once_and_in_order_with_flat_memory() {
     let peak = |after: RowSeq, days: i64| {
         let mut reader = bench.store.rows_after(after).unwrap();
         let mut row = RowBuf::default();
-        let base = USED.get();
-        PEAK.set(base);
+        let peak = Peak::begin();
         for _ in 0..days * 1440 * SOURCES {
             assert!(reader.next(&mut row).unwrap());
         }
-        PEAK.get() - base
+        peak.take()
     };
     let (one, nine) = (peak(RowSeq(0), 1), peak(RowSeq(0), 9));
     println!("memory of a reader: {one} bytes over a day, {nine} over nine");

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("remote", &["store", "net", "config", "model"]),
     ("receive", &["store", "model"]),
     ("testkit", &["model"]),
+    ("counting", &[]),
     ("xtask", &[]),
 ];
 

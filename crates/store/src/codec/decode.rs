@@ -84,12 +84,7 @@ impl Decoder {
         peers: &P,
         out: &mut Vec<f64>,
     ) -> Result<(), Damaged> {
-        let start = out.len();
-        let presence = self.decode_or_restore(None, blob, (rows, column), peers, out)?;
-        if presence == Presence::Runs {
-            self.runs.spread(start, rows, out);
-        }
-        Ok(())
+        self.decode_spread(None, blob, (rows, column), peers, out)
     }
 
     /// As [`Decoder::decode`], for columns of a chunk that are read one after the other: what the
@@ -102,8 +97,19 @@ impl Decoder {
         peers: &P,
         out: &mut Vec<f64>,
     ) -> Result<(), Damaged> {
+        self.decode_spread(Some(memory), blob, (rows, column), peers, out)
+    }
+
+    fn decode_spread<P: Peers + ?Sized>(
+        &mut self,
+        memory: Option<&mut Memory>,
+        blob: &[u8],
+        (rows, column): (usize, usize),
+        peers: &P,
+        out: &mut Vec<f64>,
+    ) -> Result<(), Damaged> {
         let start = out.len();
-        let presence = self.decode_or_restore(Some(memory), blob, (rows, column), peers, out)?;
+        let presence = self.decode_or_restore(memory, blob, (rows, column), peers, out)?;
         if presence == Presence::Runs {
             self.runs.spread(start, rows, out);
         }
