@@ -1,6 +1,7 @@
 //! The configuration as a whole.
 
 use narthex_model::number::GoQuoted;
+use narthex_model::relabel::NameScheme;
 
 use crate::alerting::Alerting;
 use crate::discovery::stars_in_last_element;
@@ -135,7 +136,13 @@ impl Config {
         );
         note(!self.remote_read.is_empty(), "remote_read: queries read the local store only");
         note(self.tracing.is_some(), "tracing: nothing is traced");
-        note(self.otlp.is_some(), "otlp: nothing is received by OTLP");
+        let named = |otlp: &Otlp| {
+            otlp.label_name_underscore_sanitization || otlp.label_name_preserve_multiple_underscores
+        };
+        note(
+            self.otlp.as_ref().is_some_and(named),
+            "otlp: label_name_*: labels are named as by Prometheus 3.5",
+        );
         for receiver in &self.remote_write {
             let name = receiver.queue_name();
             let key = |key: &str| format!("remote_write {name}: {key}");
@@ -154,6 +161,15 @@ fn check(config: &mut Config, node: &Node, cx: &mut Context<'_>) {
             let message = format!("invalid {kind} file path {}", GoQuoted(name));
             cx.report_key(node, key, message);
         }
+    }
+    if let Some(otlp) = &config.otlp
+        && otlp.translation_strategy.keeps_names()
+        && config.global.metric_name_validation_scheme == Some(NameScheme::Legacy)
+    {
+        let strategy = GoQuoted(otlp.translation_strategy.as_str());
+        let message =
+            format!("OTLP translation strategy {strategy} is not allowed when UTF8 is disabled");
+        cx.report_key(node, "otlp", message);
     }
     if let Some(list) = node.get("scrape_configs") {
         check_jobs(&mut config.scrape_configs, 0, &config.global, list, cx);

@@ -50,7 +50,7 @@ pub struct Flags {
     pub enable_admin_api: bool,
     /// Whether `/api/v1/write` takes samples.
     pub enable_receiver: bool,
-    /// The messages that it takes, by their names.
+    /// The messages that `/api/v1/write` takes, by their names.
     pub receiver_messages: Vec<String>,
     /// Path of the file with TLS and basic authentication; empty: none.
     pub web_config_file: String,
@@ -317,6 +317,11 @@ impl Values {
 }
 
 impl Flags {
+    /// Whether `/api/v1/otlp/v1/metrics` takes metrics.
+    pub fn takes_otlp(&self) -> bool {
+        self.all.get("web.enable-otlp-receiver").is_some_and(|value| value == "true")
+    }
+
     /// Whether `--enable-feature` names this feature.
     pub fn has_feature(&self, name: &str) -> bool {
         self.features.iter().any(|feature| feature == name)

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::thread::JoinHandle;
 
 use narthex_receive::counters::Counters;
+use narthex_receive::otlp::{Form, Settings};
 use narthex_receive::{Answer, BODY_BYTES_MAX, Failure, Message, Receiver};
 use narthex_store::Writer;
 use parking_lot::Mutex;
@@ -40,10 +41,19 @@ pub struct Inlet {
     large: Arc<Semaphore>,
 }
 
+/// What a body is.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// A remote write.
+    Write(Message),
+    /// Metrics of OTLP, and how they are translated.
+    Otlp(Form, Arc<Settings>),
+}
+
 #[derive(Debug)]
 struct Request {
     body: Body,
-    message: Message,
+    order: Order,
     answer: oneshot::Sender<Result<Answer, Failure>>,
 }
 
@@ -171,10 +181,15 @@ impl Inlet {
         let counters = receiver.counters();
         let (sender, mut requests) = mpsc::channel::<Request>(WAITING_MAX);
         let thread = std::thread::Builder::new().name("receive".to_owned()).spawn(move || {
-            while let Some(Request { body, message, answer }) = requests.blocking_recv() {
+            while let Some(Request { body, order, answer }) = requests.blocking_recv() {
                 // What nobody waits for any more is sent again.
                 if !answer.is_closed() {
-                    let _ = answer.send(receiver.write(body.join(), message));
+                    let _ = answer.send(match order {
+                        Order::Write(message) => receiver.write(body.join(), message),
+                        Order::Otlp(form, settings) => {
+                            receiver.write_otlp(body.join(), form, &settings)
+                        }
+                    });
                 }
             }
         })?;
@@ -218,11 +233,11 @@ impl Inlet {
     pub async fn write(
         &self,
         body: Body,
-        message: Message,
+        order: Order,
     ) -> Result<Result<Answer, Failure>, Stopping> {
         let sender = self.sender.lock().clone().ok_or(Stopping)?;
         let (answer, answered) = oneshot::channel();
-        sender.send(Request { body, message, answer }).await.map_err(|_| Stopping)?;
+        sender.send(Request { body, order, answer }).await.map_err(|_| Stopping)?;
         drop(sender);
         answered.await.map_err(|_| Stopping)
     }

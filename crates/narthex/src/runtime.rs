@@ -255,7 +255,7 @@ impl Server {
             .context("start the upkeep threads")?;
         let dial: Arc<dyn Dial> = Arc::new(Tcp);
         let writer = Arc::new(parking_lot::Mutex::new(writer));
-        let inlet = match app.flags.enable_receiver {
+        let inlet = match app.flags.enable_receiver || app.flags.takes_otlp() {
             true => Some(Inlet::start(Arc::clone(&writer)).context("start the receive thread")?),
             false => None,
         };

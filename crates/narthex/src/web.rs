@@ -15,6 +15,7 @@ pub mod json;
 mod lifecycle;
 mod notifications;
 mod openapi;
+mod otlp;
 mod page;
 pub mod params;
 mod pieces;
@@ -35,7 +36,6 @@ pub mod server;
 mod sip;
 mod status;
 mod targets;
-mod write;
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .merge(read::routes())
         .merge(receive::routes())
         .merge(remote::routes())
-        .merge(write::routes())
+        .merge(otlp::routes())
         .merge(admin::routes());
     let routes = Router::new()
         .nest("/api/v1", api)

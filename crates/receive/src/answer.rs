@@ -184,6 +184,8 @@ pub struct Answer {
     pub late_exemplars: u64,
     /// What was refused.
     pub refused: Refusals,
+    /// What of a request of OTLP has no place in Prometheus and was left out; the first few things.
+    pub notes: Vec<String>,
 }
 
 /// A series and a time, cut to a length that fits an answer.

@@ -47,6 +47,14 @@ pub(crate) struct Pending {
     pub(crate) before: Newest,
 }
 
+/// A series and a time, for an answer.
+fn show(labels: Option<Labels>, at: i64) -> String {
+    match labels {
+        Some(labels) => describe(&labels, Timestamp(at)),
+        None => format!("at {}", Timestamp(at)),
+    }
+}
+
 impl Intake<'_> {
     /// Takes the samples of the series `met`; `labels` tells its labels for an answer, `exemplar`
     /// reads an exemplar.
@@ -59,39 +67,50 @@ impl Intake<'_> {
         exemplar: impl Fn(&'m [u8]) -> Result<Option<Exemplar>, Malformed>,
     ) -> Result<(), Malformed> {
         let mut fields = Fields::new(message);
-        let show = |at: i64| match labels() {
-            Some(labels) => describe(&labels, Timestamp(at)),
-            None => format!("at {}", Timestamp(at)),
-        };
         while let Some(field) = fields.next()? {
             let number = field.number;
             if number == items.samples {
-                let sample = Sample::read(field.bytes()?)?;
-                let known = self.number_of(&mut met, sample.at);
-                let taken = known.and_then(|state| self.sample(state, sample));
-                if let Err(reason) = taken {
-                    self.answer.refused.add(reason, 1, || show(sample.at));
-                }
+                self.one_sample(&mut met, Sample::read(field.bytes()?)?, &labels);
             } else if number == items.exemplars {
                 let exemplar = exemplar(field.bytes()?)?;
                 self.exemplar(&mut met, exemplar);
             } else if number == items.histograms {
-                let message = field.bytes()?;
-                let (taken, at) = match histogram::read(message)? {
-                    Err(reason) => (Err(reason), 0),
-                    Ok(incoming) => {
-                        let known = self.number_of(&mut met, incoming.at);
-                        let taken =
-                            known.and_then(|whole| self.histogram(whole, &incoming, &labels));
-                        (taken, incoming.at)
-                    }
-                };
-                if let Err(reason) = taken {
-                    self.answer.refused.add(reason, 1, || show(at));
-                }
+                let histogram = histogram::read(field.bytes()?)?;
+                self.one_histogram(&mut met, &histogram, &labels);
             }
         }
         Ok(())
+    }
+
+    /// Takes a sample of the series `met`; `labels` tells its labels for an answer.
+    #[inline]
+    pub(crate) fn one_sample(
+        &mut self,
+        met: &mut Met,
+        sample: Sample,
+        labels: impl Fn() -> Option<Labels>,
+    ) {
+        let known = self.number_of(met, sample.at);
+        if let Err(reason) = known.and_then(|state| self.sample(state, sample)) {
+            self.answer.refused.add(reason, 1, || show(labels(), sample.at));
+        }
+    }
+
+    /// Takes a native histogram of the series `met`.
+    pub(crate) fn one_histogram(
+        &mut self,
+        met: &mut Met,
+        histogram: &Result<Incoming, Reason>,
+        labels: impl Fn() -> Option<Labels>,
+    ) {
+        let at = histogram.as_ref().map_or(0, |incoming| incoming.at);
+        let taken = histogram.as_ref().map_err(|reason| *reason).and_then(|incoming| {
+            let whole = self.number_of(met, at)?;
+            self.histogram(whole, incoming, &labels)
+        });
+        if let Err(reason) = taken {
+            self.answer.refused.add(reason, 1, || show(labels(), at));
+        }
     }
 
     /// The number of a series that has a sample at `at`.

@@ -26,6 +26,17 @@ pub(crate) struct Waiting {
 }
 
 impl Exemplar {
+    /// An exemplar with these labels; `None` if they are too long.
+    pub(crate) fn new<'l>(
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        value: f64,
+        at: i64,
+    ) -> Option<Self> {
+        let mut incoming = Incoming::new(value, Timestamp(at), at != 0);
+        labels.for_each(|(name, value)| incoming.label(name, value));
+        (!incoming.is_too_long()).then(|| Self { labels: incoming.build(), value, at })
+    }
+
     /// Reads an `Exemplar` message, whose fields are the same in both protocols but for the
     /// labels, which `label` reads. `None` if the labels are too long or no text.
     pub(crate) fn read<'m>(

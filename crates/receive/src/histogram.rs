@@ -7,7 +7,7 @@ use crate::answer::Reason;
 use crate::wire::{Field, Fields, Malformed, Value};
 
 /// Most buckets of one sign.
-const BUCKETS_MAX: usize = 10_000;
+pub(crate) const BUCKETS_MAX: usize = 10_000;
 
 /// A histogram as it came.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ fn whole(field: &Field<'_>) -> Result<f64, Malformed> {
 }
 
 /// Undoes the zigzag of signed numbers.
-fn signed(number: u64) -> i64 {
+pub(crate) fn signed(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 

@@ -1,4 +1,4 @@
-//! Takes in what others send by remote write (1.0 and 2.0) and hands it to the store as rows.
+//! Takes in what others send by remote write (1.0 and 2.0) and OTLP and hands it to the store as rows.
 //!
 //! A request is checked before anything is allocated for it ([`Receiver::write`]), [`wire`] walks
 //! its protocol buffers where they lie, [`v1`] and [`v2`] know the two messages. A series is
@@ -15,6 +15,7 @@ mod histogram;
 mod key;
 mod labels;
 mod lanes;
+pub mod otlp;
 mod read;
 mod receiver;
 mod slab;

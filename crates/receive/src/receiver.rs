@@ -14,7 +14,9 @@ use crate::exemplar::Waiting;
 use crate::key::{Key, Keys};
 use crate::labels::{Pairs, source_of};
 use crate::lanes::{Lanes, reason_of};
+use crate::otlp::{self, Form};
 use crate::table::{Newest, State, Table};
+use crate::v2::Unreadable;
 use crate::wire::Malformed;
 use crate::{v1, v2};
 
@@ -133,14 +135,39 @@ impl Receiver {
     /// # Errors
     /// When the request as a whole is refused, or the store failed.
     pub fn write(&mut self, body: impl AsRef<[u8]>, message: Message) -> Result<Answer, Failure> {
+        let unpack = |plain: &mut Vec<u8>| decompress(body.as_ref(), plain);
+        self.receive(message, unpack, |plain, intake| match message {
+            Message::V1 => v1::walk(plain, intake),
+            Message::V2 => v2::walk(plain, intake),
+        })
+    }
+
+    /// Takes a request of OTLP in, as [`Receiver::write`] does.
+    ///
+    /// # Errors
+    /// When the request as a whole is refused, or the store failed.
+    pub fn write_otlp(
+        &mut self,
+        body: impl AsRef<[u8]>,
+        form: Form,
+        settings: &otlp::Settings,
+    ) -> Result<Answer, Failure> {
+        let unpack = |plain: &mut Vec<u8>| form.unpack(body.as_ref(), plain);
+        self.receive(Message::V1, unpack, |plain, intake| otlp::walk(plain, settings, intake))
+    }
+
+    fn receive(
+        &mut self,
+        message: Message,
+        unpack: impl FnOnce(&mut Vec<u8>) -> Result<usize, Failure>,
+        walk: impl FnOnce(&[u8], &mut Intake<'_>) -> Result<(), Unreadable>,
+    ) -> Result<Answer, Failure> {
         let mut plain = std::mem::take(&mut self.plain);
-        let length = decompress(body.as_ref(), &mut plain);
-        drop(body);
-        let outcome = match length {
-            Ok(length) => self.take(plain.get(..length).unwrap_or_default(), message),
+        let outcome = match unpack(&mut plain) {
+            Ok(length) => self.take(plain.get(..length).unwrap_or_default(), message, walk),
             Err(failure) => Err(failure),
         };
-        if plain.len() <= IDLE_BYTES_MAX {
+        if plain.capacity() <= IDLE_BYTES_MAX {
             self.plain = plain;
         }
         if self.pending.capacity() * size_of::<Pending>() > IDLE_BYTES_MAX {
@@ -158,7 +185,12 @@ impl Receiver {
         outcome
     }
 
-    fn take(&mut self, plain: &[u8], message: Message) -> Result<Answer, Failure> {
+    fn take(
+        &mut self,
+        plain: &[u8],
+        message: Message,
+        walk: impl FnOnce(&[u8], &mut Intake<'_>) -> Result<(), Unreadable>,
+    ) -> Result<Answer, Failure> {
         let (earliest, now, takes_late, keeps_exemplars) = {
             let writer = self.writer.lock();
             let keeps_exemplars = writer.keep_exemplars().is_some();
@@ -178,11 +210,7 @@ impl Receiver {
             in_order: true,
             failed: None,
         };
-        let walked = match message {
-            Message::V1 => v1::walk(plain, &mut intake),
-            Message::V2 => v2::walk(plain, &mut intake),
-        };
-        if let Err(unreadable) = walked {
+        if let Err(unreadable) = walk(plain, &mut intake) {
             intake.undo();
             return Err(Failure::Malformed(format!("cannot read the message: {unreadable}")));
         }

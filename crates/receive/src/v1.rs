@@ -83,13 +83,26 @@ fn put_length(out: &mut Vec<u8>, mut length: usize) {
     out.push((length & 0x7f) as u8);
 }
 
+/// Appends a label as it stands in a series.
+pub(crate) fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let varint_bytes = |length: usize| length.checked_ilog2().map_or(1, |log| log as usize / 7 + 1);
+    let of = |text: &[u8]| 1 + varint_bytes(text.len()) + text.len();
+    out.push(LABEL);
+    put_length(out, of(name) + of(value));
+    for (tag, text) in [(0x0a, name), (0x12, value)] {
+        out.push(tag);
+        put_length(out, text.len());
+        out.extend_from_slice(text);
+    }
+}
+
 /// Reads an exemplar; `None` if nobody could keep it.
 fn exemplar(message: &[u8]) -> Result<Option<Exemplar>, Malformed> {
     Exemplar::read(message, |field, pairs| pairs.push_message(field.bytes()?))
 }
 
 /// The pairs of labels that stand one after the other.
-fn labels(span: &[u8]) -> Result<Result<Pairs<'_>, Reason>, Malformed> {
+pub(crate) fn labels(span: &[u8]) -> Result<Result<Pairs<'_>, Reason>, Malformed> {
     let mut pairs = Pairs::default();
     let mut fields = Fields::new(span);
     while let Some(field) = fields.next()? {

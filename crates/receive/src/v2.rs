@@ -5,6 +5,7 @@ use crate::batch::Items;
 use crate::exemplar::Exemplar;
 use crate::key::Key;
 use crate::labels::Pairs;
+use crate::otlp::LABEL_BYTES_MAX;
 use crate::receiver::{Intake, Met};
 use crate::wire::{Field, Fields, Malformed};
 
@@ -26,6 +27,8 @@ pub(crate) enum Unreadable {
     Symbols,
     #[error("more than {SERIES_MAX} series")]
     Series,
+    #[error("the labels of all series take more than {LABEL_BYTES_MAX} bytes")]
+    Labels,
 }
 
 /// A text that series refer to.

@@ -15,6 +15,12 @@ pub(crate) enum Malformed {
     /// A field of a kind that there is not.
     #[error("illegal tag or wire type")]
     Tag,
+    /// Messages within each other, more than anybody needs.
+    #[error("nested too deep")]
+    Depth,
+    /// A list that is longer, or a value that is larger, than anybody needs.
+    #[error("too many attributes or exemplars in one place, or one of them too large")]
+    Crowded,
     /// A field that is there, but of another kind.
     #[error("wrong wire type for field {0}")]
     Kind(u32),
@@ -49,6 +55,14 @@ impl<'a> Field<'a> {
     pub(crate) fn varint(&self) -> Result<u64, Malformed> {
         match self.value {
             Value::Varint(number) => Ok(number),
+            _ => Err(Malformed::Kind(self.number)),
+        }
+    }
+
+    /// The number of a field that must have eight bytes.
+    pub(crate) fn fixed(&self) -> Result<u64, Malformed> {
+        match self.value {
+            Value::Fixed64(number) => Ok(number),
             _ => Err(Malformed::Kind(self.number)),
         }
     }

@@ -187,7 +187,7 @@ fn includes_further_files() {
 #[test]
 fn names_what_has_no_effect() {
     let notices = parse(include_str!("../../../../testdata/config/full.yml")).notices();
-    for word in ["rule_files", "alerting", "remote_read", "tracing", "otlp"] {
+    for word in ["rule_files", "alerting", "remote_read", "tracing"] {
         assert!(notices.iter().any(|notice| notice.contains(word)), "{word}: {notices:?}");
     }
     assert!(parse(JOB).notices().is_empty());

@@ -152,7 +152,7 @@ pub const FLAGS: &[Flag] = &[
     works("web.enable-admin-api", Kind::Bool, "false", "Allow the API's admin actions: deleting series, snapshots."),
     works("web.enable-remote-write-receiver", Kind::Bool, "false", "Accept remote-write requests."),
     works("web.remote-write-receiver.accepted-protobuf-messages", Kind::List, "prometheus.WriteRequest,io.prometheus.write.v2.Request", "Messages that the remote-write receiver takes."),
-    mute("web.enable-otlp-receiver", Kind::Bool, "false", "Accept OTLP metrics."),
+    works("web.enable-otlp-receiver", Kind::Bool, "false", "Accept OTLP metrics."),
     mute("web.console.templates", Kind::Text, "consoles", "Folder of console templates."),
     mute("web.console.libraries", Kind::Text, "console_libraries", "Folder of console libraries."),
     mute("web.page-title", Kind::Text, "Prometheus Time Series Collection and Processing Server", "Title of the web page."),

@@ -120,7 +120,7 @@ fn of(flags: &Flags) -> Features {
     set("api", "admin", flags.enable_admin_api);
     set("api", "lifecycle", flags.enable_lifecycle);
     set("api", "remote_write_receiver", flags.enable_receiver);
-    set("api", "otlp_write_receiver", false);
+    set("api", "otlp_write_receiver", flags.takes_otlp());
     set("api", "search", false);
     set("prometheus", "agent_mode", false);
     set("prometheus", "server_mode", true);

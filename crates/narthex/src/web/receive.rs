@@ -14,7 +14,7 @@ use narthex_receive::{Answer, BODY_BYTES_MAX, Failure, Message};
 
 use super::{Routes, text_error};
 use crate::app::App;
-use crate::inlet::{self, Inlet, Stopping};
+use crate::inlet::{self, Inlet, Order, Stopping};
 
 /// Longest wait for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Routes {
 
 async fn write(State(app): State<Arc<App>>, request: Request) -> Response {
     let inlet = app.parts().and_then(|parts| parts.inlet.as_ref());
-    let Some(inlet) = inlet else {
+    let Some(inlet) = inlet.filter(|_| app.flags.enable_receiver) else {
         let text = "remote write receiver needs to be enabled with \
                     --web.enable-remote-write-receiver";
         return text_error(StatusCode::NOT_FOUND, text);
@@ -51,22 +51,26 @@ async fn write(State(app): State<Arc<App>>, request: Request) -> Response {
         Ok(message) => message,
         Err(text) => return text_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text),
     };
-    let reading = read(inlet, request.into_body());
-    let body = match tokio::time::timeout(BODY_TIMEOUT, reading).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(response)) => {
-            inlet.refused();
-            return response;
-        }
-        Err(_) => {
-            inlet.refused();
-            return again("the body did not come in time");
-        }
+    let body = match read_whole(inlet, request.into_body()).await {
+        Ok(body) => body,
+        Err(response) => return response,
     };
-    match inlet.write(body, message).await {
+    match inlet.write(body, Order::Write(message)).await {
         Ok(outcome) => answer(message, outcome),
         Err(Stopping) => text_error(StatusCode::SERVICE_UNAVAILABLE, &Stopping.to_string()),
     }
+}
+
+/// Reads the body of a request, or gives the answer to one that cannot be read.
+pub(super) async fn read_whole(inlet: &Arc<Inlet>, from: Body) -> Result<inlet::Body, Response> {
+    let read = match tokio::time::timeout(BODY_TIMEOUT, read(inlet, from)).await {
+        Ok(read) => read,
+        Err(_) => Err(again("the body did not come in time")),
+    };
+    if read.is_err() {
+        inlet.refused();
+    }
+    read
 }
 
 /// The message that the head of a request announces.
@@ -157,20 +161,23 @@ fn too_large() -> Response {
     text_error(StatusCode::PAYLOAD_TOO_LARGE, &text)
 }
 
+/// The answer to a request of which nothing, or nobody knows what, was stored.
+pub(super) fn failed(failure: &Failure) -> Response {
+    let status = match failure {
+        Failure::Malformed(_) => StatusCode::BAD_REQUEST,
+        Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    if status.is_server_error() {
+        tracing::error!(err = %failure, "Storing received samples failed");
+    }
+    text_error(status, &failure.to_string())
+}
+
 fn answer(message: Message, outcome: Result<Answer, Failure>) -> Response {
     let answer = match outcome {
         Ok(answer) => answer,
-        Err(failure) => {
-            let status = match &failure {
-                Failure::Malformed(_) => StatusCode::BAD_REQUEST,
-                Failure::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            if status.is_server_error() {
-                tracing::error!(err = %failure, "Storing received samples failed");
-            }
-            return text_error(status, &failure.to_string());
-        }
+        Err(failure) => return failed(&failure),
     };
     let mut response = match answer.refused.is_empty() {
         true => StatusCode::NO_CONTENT.into_response(),

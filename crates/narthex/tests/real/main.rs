@@ -24,6 +24,7 @@ mod forwarded_samples_equal_kept_ones;
 mod grafana_sees_what_prometheus_shows;
 mod logs_equal_those_of_prometheus;
 mod node;
+mod otlp_is_read_as_by_other_software;
 mod prometheus_reads_from_narthex;
 mod receivers_in_trouble_get_everything;
 mod series_and_staleness_equal_those_of_prometheus;

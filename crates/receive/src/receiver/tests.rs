@@ -80,6 +80,7 @@ struct Series2 {
 }
 
 mod exemplars;
+mod otlp;
 
 struct Bench {
     store: Arc<Store>,
