@@ -9,6 +9,7 @@
 mod disk;
 mod exposition;
 mod mutate;
+mod otlp;
 mod query;
 mod yaml;
 
@@ -24,6 +25,7 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("cursors", disk::cursors),
     ("text", exposition::text),
     ("openmetrics", exposition::openmetrics),
+    ("otlp", otlp::otlp),
     ("config", yaml::config),
     ("promql", query::promql),
     ("regex", query::regex),
