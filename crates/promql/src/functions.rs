@@ -5,6 +5,7 @@ use narthex_model::{ABSENT, Labels};
 use self::native::Case;
 use crate::Error;
 use crate::annotation::TEXTS_MAX;
+use crate::budget::Budget;
 use crate::column::{Column, Flow, join_same};
 use crate::eval::Evaluator;
 use crate::native::is_handle;
@@ -69,7 +70,7 @@ pub(crate) fn window_fn(func: Func, release: Release) -> Option<WindowFn> {
 
 /// What a function of a range makes of all plain windows of a series of numbers: for each step the same
 /// as its [`WindowFn`] of each, but found sooner.
-pub(crate) type WindowsFn = fn(&Windows<'_>) -> Vec<f64>;
+pub(crate) type WindowsFn = fn(&Windows<'_>, &mut Budget<'_>) -> Result<Vec<f64>, Error>;
 
 /// The faster way to compute `func` of a range, if there is one.
 fn windows_fn(func: Func) -> Option<WindowsFn> {

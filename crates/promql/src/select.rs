@@ -442,9 +442,8 @@ impl Evaluator<'_> {
         });
         let windows = Windows { times: &samples.times, values: &samples.values, walk, frame };
         if let (Some(all), None, Edge::Plain) = (visit.all, native, frame.edge) {
-            self.budget.work(windows.samples())?;
             self.budget.count_all(windows.places().iter().map(|(low, high)| high - low));
-            return Ok(Slots::of(all(&windows)));
+            return Ok(Slots::of(all(&windows, &mut self.budget)?));
         }
         let mut slots = Slots::with_room(walk.places.len());
         for step in 0..walk.places.len() {

@@ -3,6 +3,8 @@
 use narthex_model::ABSENT;
 
 use super::extended;
+use crate::Error;
+use crate::budget::Budget;
 use crate::numeric::seconds;
 use crate::plan::Edge;
 use crate::window::{Shape, Window, Windows};
@@ -31,16 +33,16 @@ pub(super) fn delta(window: &Window<'_>, _: &[f64]) -> f64 {
     extrapolated(window, Kind { counter: false, per_second: false })
 }
 
-pub(super) fn rates(windows: &Windows<'_>) -> Vec<f64> {
-    all(windows, Kind { counter: true, per_second: true })
+pub(super) fn rates(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
+    all(windows, budget, Kind { counter: true, per_second: true })
 }
 
-pub(super) fn increases(windows: &Windows<'_>) -> Vec<f64> {
-    all(windows, Kind { counter: true, per_second: false })
+pub(super) fn increases(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
+    all(windows, budget, Kind { counter: true, per_second: false })
 }
 
-pub(super) fn deltas(windows: &Windows<'_>) -> Vec<f64> {
-    all(windows, Kind { counter: false, per_second: false })
+pub(super) fn deltas(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
+    all(windows, budget, Kind { counter: false, per_second: false })
 }
 
 /// The change from the first sample to the last, extended to the borders of the window where the
@@ -64,7 +66,9 @@ fn extrapolated(window: &Window<'_>, kind: Kind) -> f64 {
 }
 
 /// As [`extrapolated`], of plain windows.
-fn all(windows: &Windows<'_>, kind: Kind) -> Vec<f64> {
+fn all(windows: &Windows<'_>, budget: &mut Budget<'_>, kind: Kind) -> Result<Vec<f64>, Error> {
+    // Of each window two samples are looked at.
+    budget.work(windows.values.len() + 2 * windows.places().len())?;
     let values = windows.values;
     let falls = if kind.counter { falls(values) } else { Vec::new() };
     let mut falls = falls.as_slice();
@@ -87,7 +91,7 @@ fn all(windows: &Windows<'_>, kind: Kind) -> Vec<f64> {
         }
         extrapolate(change, *first, shape, seconds, kind)
     };
-    windows.places().iter().zip(windows.shapes()).map(each).collect()
+    Ok(windows.places().iter().zip(windows.shapes()).map(each).collect())
 }
 
 /// The positions of the samples that are less than the one before them.

@@ -6,6 +6,8 @@ use std::ops::Range;
 use narthex_model::ABSENT;
 
 use super::over_time::{greater, lesser};
+use crate::Error;
+use crate::budget::Budget;
 use crate::numeric::{Mean, Sum};
 use crate::window::Windows;
 
@@ -22,22 +24,24 @@ const ROUNDS_MAX: usize = 8;
 /// compensation lost may show, and those that Prometheus loses are wanted.
 const MAGNITUDE_MAX: f64 = 65_536.0;
 
-pub(super) fn sum(windows: &Windows<'_>) -> Vec<f64> {
+pub(super) fn sum(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
     let sums = Sums::of(windows);
     let each = |&(low, high): &(usize, usize)| {
+        budget.work(high - low)?;
         let one_by_one = || add(NONE, within(windows.values, low..high)).0;
         let sum = sums.as_ref().and_then(|sums| sums.over(low..high)).unwrap_or_else(one_by_one);
-        if low < high { sum.total() } else { ABSENT }
+        Ok(if low < high { sum.total() } else { ABSENT })
     };
     windows.places().iter().map(each).collect()
 }
 
-pub(super) fn avg(windows: &Windows<'_>) -> Vec<f64> {
+pub(super) fn avg(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
     let sums = Sums::of(windows);
-    let plain = if sums.is_some() { plain_sums(windows) } else { Vec::new() };
+    let plain = if sums.is_some() { plain_sums(windows, budget)? } else { Vec::new() };
     let each = |(step, &(low, high)): (usize, &(usize, usize))| {
+        budget.work(high - low)?;
         let shared = sums.as_ref().and_then(|sums| sums.over(low..high)).zip(plain.get(step));
-        match (shared, within(windows.values, low..high)) {
+        Ok(match (shared, within(windows.values, low..high)) {
             (_, []) => ABSENT,
             (Some((sum, plain)), values) => {
                 // The sum and its compensation are divided each, so they must be those that one
@@ -51,30 +55,35 @@ pub(super) fn avg(windows: &Windows<'_>) -> Vec<f64> {
                 }
                 mean.value()
             }
-        }
+        })
     };
     windows.places().iter().enumerate().map(each).collect()
 }
 
-pub(super) fn min(windows: &Windows<'_>) -> Vec<f64> {
-    extremes(windows, lesser)
+pub(super) fn min(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
+    extremes(windows, budget, lesser)
 }
 
-pub(super) fn max(windows: &Windows<'_>) -> Vec<f64> {
-    extremes(windows, greater)
+pub(super) fn max(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
+    extremes(windows, budget, greater)
 }
 
-fn extremes(windows: &Windows<'_>, better: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+fn extremes(
+    windows: &Windows<'_>,
+    budget: &mut Budget<'_>,
+    better: impl Fn(f64, f64) -> f64,
+) -> Result<Vec<f64>, Error> {
     let find = |best: f64, values: &[f64]| values.iter().copied().fold(best, &better);
     let shared = overlap_much(windows);
     let blocks = if shared { windows.values.chunks(BLOCK) } else { [].chunks(BLOCK) };
     let bests: Vec<f64> = blocks.map(|block| find(f64::NAN, block)).collect();
     let each = |&(low, high): &(usize, usize)| {
+        budget.work(high - low)?;
         let (before, blocks, after) = if shared { cut(low..high) } else { (low..high, 0..0, 0..0) };
         let best = find(f64::NAN, within(windows.values, before));
         let best = find(best, within(&bests, blocks));
         let best = find(best, within(windows.values, after));
-        if low < high { best } else { ABSENT }
+        Ok(if low < high { best } else { ABSENT })
     };
     windows.places().iter().map(each).collect()
 }
@@ -124,15 +133,16 @@ impl<'a> Sums<'a> {
 }
 
 /// The sums of each window's samples, added in turn without compensation.
-fn plain_sums(windows: &Windows<'_>) -> Vec<f64> {
+fn plain_sums(windows: &Windows<'_>, budget: &mut Budget<'_>) -> Result<Vec<f64>, Error> {
     let mut sums = Vec::with_capacity(windows.places().len());
     let window = |&(low, high): &(usize, usize)| within(windows.values, low..high);
     let (fours, rest) = windows.places().as_chunks();
     for places in fours {
+        budget.work(places.iter().map(|(low, high)| high - low).sum())?;
         sums.extend(four_sums(places.each_ref().map(window)));
     }
     sums.extend(rest.iter().map(|place| rest_of_sum(-0.0, window(place), 0)));
-    sums
+    Ok(sums)
 }
 
 /// The sums of four windows. An addition waits for the one before it, but those of several windows

@@ -2,8 +2,9 @@
 
 use narthex_model::Timestamp;
 
-use super::super::{over_time, rate};
+use super::super::{WindowsFn, over_time, rate};
 use super::*;
+use crate::Options;
 use crate::plan::Edge;
 use crate::steps::Steps;
 use crate::window::{Frame, Walks, Window};
@@ -31,8 +32,9 @@ fn random(seed: &mut u64) -> u64 {
 }
 
 /// Compares a function of all windows with that of each.
-fn compare(all: fn(&Windows<'_>) -> Vec<f64>, each: fn(&Window<'_>, &[f64]) -> f64) {
+fn compare(all: WindowsFn, each: fn(&Window<'_>, &[f64]) -> f64) {
     let mut seed = 7;
+    let options = Options::default();
     for (number, value) in SERIES.iter().enumerate() {
         for (range, step) in [(50, 1000), (900, 400), (1_000, 50), (2_000, 10), (3_333, 7)] {
             let mut times = Vec::new();
@@ -49,7 +51,7 @@ fn compare(all: fn(&Windows<'_>) -> Vec<f64>, each: fn(&Window<'_>, &[f64]) -> f
             let mut walks = Walks::default();
             let walk = walks.over(&frame, &times);
             let windows = Windows { times: &times, values: &values, walk, frame: &frame };
-            let found = all(&windows);
+            let found = all(&windows, &mut Budget::new(&options)).unwrap();
             assert_eq!(found.len(), steps.count);
             for (step, found) in found.into_iter().enumerate() {
                 let window = windows.at(step, None).unwrap();
