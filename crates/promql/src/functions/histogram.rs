@@ -46,18 +46,19 @@ impl Evaluator<'_> {
             Release::V3_5 => call.place(call.arg(0)?, release),
             Release::Newest => at,
         };
-        let mut numbers = Vec::new();
+        let (mut numbers, mut places) = (Vec::new(), Vec::new());
         for (index, arg) in call.args.iter().enumerate() {
             if index != vector && arg.value_type() == crate::ValueType::Scalar {
-                let values = self.scalar(arg, steps)?;
-                if call.function.func != Func::HistogramFraction {
-                    self.warn_each_quantile(&values, call.place(arg, release));
-                }
-                numbers.push(values);
+                numbers.push(self.scalar(arg, steps)?);
+                places.push(call.place(arg, release));
             }
         }
         let mut repairs = Repairs::default();
         let mut columns = self.vector(arg, steps)?;
+        // Behind what was said of the vector: the last place of a text is named.
+        for (values, &place) in numbers.iter().zip(&places) {
+            self.warn_each_quantile(call.function.func, values, place);
+        }
         let mut natives = self.natives.split(&mut columns);
         let func = call.function.func;
         let mut out = Vec::new();
@@ -120,9 +121,10 @@ impl Evaluator<'_> {
     }
 
     /// Warns of each different value that is no quantile.
-    fn warn_each_quantile(&mut self, values: &[f64], at: Span) {
+    fn warn_each_quantile(&mut self, func: Func, values: &[f64], at: Span) {
         let mut last = None;
-        for &value in values {
+        let quantiles = if func == Func::HistogramFraction { &[] } else { values };
+        for &value in quantiles {
             if last != Some(value.to_bits()) && !(0.0..=1.0).contains(&value) {
                 self.warn_quantile(&[value], at);
             }
