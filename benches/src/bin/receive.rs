@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Arg;
 use narthex_testkit::peers;
 use narthex_testkit::process::Server;
-use narthex_testkit::receiver::{Label, Sample, TimeSeries, WriteRequest};
+use narthex_testkit::proto::{Label, Sample, TimeSeries, WriteRequest};
 use prost::Message as _;
 
 /// Connections that send at the same time.
@@ -94,7 +94,8 @@ fn requests(connection: usize, first_ms: i64, steps: usize) -> Vec<Vec<u8>> {
         let timestamp = first_ms + i64::try_from(step).unwrap_or(0) * INTERVAL_MS;
         for (number, labels) in series.iter().enumerate() {
             let samples = vec![Sample { value: value(number, step), timestamp }];
-            request.timeseries.push(TimeSeries { labels: labels.clone(), samples });
+            let labels = labels.clone();
+            request.timeseries.push(TimeSeries { labels, samples, ..TimeSeries::default() });
             if request.timeseries.len() == SAMPLES_PER_REQUEST {
                 bodies.push(packed(&request));
                 request.timeseries.clear();

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use narthex_testkit::http::{Answer, ask, get, query};
 use narthex_testkit::process::{Process, Server, wait_until};
-use narthex_testkit::receiver::{Label, Sample, TimeSeries, WriteRequest};
+use narthex_testkit::proto::{Label, Sample, TimeSeries, WriteRequest};
 use prost::Message as _;
 
 /// By how much anonymous memory may grow at any moment.
@@ -414,8 +414,10 @@ fn good(timestamp: i64) -> Vec<u8> {
             label("number", (number % 10).to_string()),
         ],
         samples: vec![Sample { value: 1.0, timestamp }],
+        ..TimeSeries::default()
     };
-    snappy(&WriteRequest { timeseries: (0..GOOD).map(one).collect() }.encode_to_vec())
+    let timeseries = (0..GOOD).map(one).collect();
+    snappy(&WriteRequest { timeseries, ..WriteRequest::default() }.encode_to_vec())
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Refusals {
     /// Takes note of samples that were refused.
     pub(crate) fn add(&mut self, reason: Reason, count: u64, first: impl FnOnce() -> String) {
         if let Some(counted) = self.counts.get_mut(reason as usize) {
-            if *counted == 0 {
+            if *counted == 0 && !self.first.iter().any(|&(known, _)| known == reason) {
                 self.first.push((reason, first()));
             }
             *counted += count;
@@ -186,6 +186,23 @@ pub struct Answer {
     pub refused: Refusals,
     /// What of a request of OTLP has no place in Prometheus and was left out; the first few things.
     pub notes: Vec<String>,
+    /// What newer samples of its series in the same request have outrun. It is left out and counted,
+    /// but told to the sender as written: Prometheus notices it when it commits the request.
+    pub outrun: Refusals,
+    /// How many native histograms are among these.
+    pub outrun_histograms: u64,
+}
+
+impl Answer {
+    /// Samples that the sender is told of as written.
+    pub fn told_samples(&self) -> u64 {
+        self.samples + self.outrun.total() - self.outrun_histograms
+    }
+
+    /// Native histograms that the sender is told of as written.
+    pub fn told_histograms(&self) -> u64 {
+        self.histograms + self.outrun_histograms
+    }
 }
 
 /// A series and a time, cut to a length that fits an answer.

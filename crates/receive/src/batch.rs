@@ -173,9 +173,15 @@ impl Intake<'_> {
                 return Ok(());
             }
             let same_time = newest.at == state.newest.at;
-            return Err(if same_time { Reason::Duplicate } else { Reason::OutOfOrder });
+            let reason = if same_time { Reason::Duplicate } else { Reason::OutOfOrder };
+            if state.is_outrun(at, self.request) {
+                self.answer.outrun.add(reason, 1, String::new);
+                self.answer.outrun_histograms += 1;
+                return Ok(());
+            }
+            return Err(reason);
         }
-        let before = std::mem::replace(&mut state.newest, newest);
+        let before = state.take(newest, self.request);
         self.in_order &= receiver.lanes.expect(state.source, at);
         let note = Pending { state: whole, at, value: 0.0, kind: Kind::Note, before };
         receiver.pending.push(note);
@@ -183,7 +189,7 @@ impl Intake<'_> {
         for (column, value) in columns {
             let Some(state) = receiver.table.get_mut(column) else { continue };
             let newest = Newest { at, bits: value.to_bits() };
-            let before = std::mem::replace(&mut state.newest, newest);
+            let before = state.take(newest, self.request);
             receiver.pending.push(Pending { state: column, at, value, kind, before });
             kind = Kind::Part;
         }
@@ -202,16 +208,19 @@ impl Intake<'_> {
                 self.answer.samples += 1;
                 return Ok(());
             }
-            if newest.at == state.newest.at {
-                return Err(Reason::Duplicate);
+            let same_time = newest.at == state.newest.at;
+            if self.takes_late && !same_time {
+                receiver.late.push((newest.at, state.series, value));
+                return Ok(());
             }
-            if !self.takes_late {
-                return Err(Reason::OutOfOrder);
+            let reason = if same_time { Reason::Duplicate } else { Reason::OutOfOrder };
+            if state.is_outrun(newest.at, self.request) {
+                self.answer.outrun.add(reason, 1, String::new);
+                return Ok(());
             }
-            receiver.late.push((newest.at, state.series, value));
-            return Ok(());
+            return Err(reason);
         }
-        let before = std::mem::replace(&mut state.newest, newest);
+        let before = state.take(newest, self.request);
         self.in_order &= receiver.lanes.expect(state.source, newest.at);
         let kind = Kind::Sample;
         receiver.pending.push(Pending { state: number, at: newest.at, value, kind, before });

@@ -31,7 +31,8 @@ impl Counters {
         self.exemplars.fetch_add(answer.exemplars, Relaxed);
         self.late_exemplars.fetch_add(answer.late_exemplars, Relaxed);
         for (counter, reason) in self.refused.iter().zip(Reason::ALL) {
-            counter.fetch_add(answer.refused.of(reason), Relaxed);
+            let left_out = answer.refused.of(reason) + answer.outrun.of(reason);
+            counter.fetch_add(left_out, Relaxed);
         }
     }
 

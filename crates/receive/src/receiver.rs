@@ -71,6 +71,8 @@ pub struct Receiver {
     writer: Arc<Mutex<Writer>>,
     counters: Arc<Counters>,
     swept: Timestamp,
+    /// Numbers the requests.
+    request: u32,
 }
 
 /// A series of a request.
@@ -90,6 +92,8 @@ pub(crate) enum Met {
 pub(crate) struct Intake<'a> {
     pub(crate) receiver: &'a mut Receiver,
     pub(crate) answer: Answer,
+    /// The number of the request.
+    pub(crate) request: u32,
     /// Which protocol is spoken.
     pub(crate) message: Message,
     /// No sample may be older.
@@ -120,6 +124,7 @@ impl Receiver {
             writer,
             counters: Arc::default(),
             swept: Timestamp::MIN,
+            request: 0,
         }
     }
 
@@ -197,9 +202,11 @@ impl Receiver {
             (writer.oldest_accepted().0, writer.now(), writer.takes_late(), keeps_exemplars)
         };
         self.sweep(now);
+        self.request = self.request.wrapping_add(1);
         let latest = now.0.saturating_add(AHEAD_MS_MAX);
         let answer = Answer::default();
         let mut intake = Intake {
+            request: self.request,
             receiver: self,
             answer,
             message,
@@ -291,8 +298,7 @@ impl Intake<'_> {
                 bits: sample.value.to_bits(),
             });
             let source = receiver.lanes.source(source_of(labels), &mut writer);
-            let (home, others) = (None, Vec::new());
-            receiver.table.insert(State { series, source, newest, home, misfits: 0, others })
+            receiver.table.insert(State::new(series, source, newest))
         });
         receiver.table.know(key, number);
         Ok(number)
@@ -328,8 +334,7 @@ impl Intake<'_> {
             state.newest = Newest { at: last.at.0, bits: 0 };
         }
         let source = state.source;
-        let (home, others) = (None, Vec::new());
-        let state = State { series, source, newest, home, misfits: 0, others };
+        let state = State::new(series, source, newest);
         Ok(receiver.table.insert_part(whole, part, state))
     }
 

@@ -37,6 +37,9 @@ pub(crate) struct State {
     pub(crate) series: SeriesRef,
     pub(crate) source: u32,
     pub(crate) newest: Newest,
+    /// The number of the request that brought that, and the time of the newest one before it.
+    pub(crate) request: u32,
+    pub(crate) settled_at: i64,
     /// The column that its samples go to when nothing speaks against it.
     pub(crate) home: Option<Spot>,
     /// How many samples in a row could not go there.
@@ -46,6 +49,29 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// A series without a column.
+    pub(crate) fn new(series: SeriesRef, source: u32, newest: Newest) -> Self {
+        let (home, others) = (None, Vec::new());
+        let (request, settled_at) = (0, i64::MIN);
+        Self { series, source, newest, request, settled_at, home, misfits: 0, others }
+    }
+
+    /// Takes in a sample of the request with this number; returns what was newest before.
+    #[inline]
+    pub(crate) fn take(&mut self, newest: Newest, request: u32) -> Newest {
+        let before = std::mem::replace(&mut self.newest, newest);
+        if self.request != request {
+            (self.request, self.settled_at) = (request, before.at);
+        }
+        before
+    }
+
+    /// Whether a sample at `at`, which is not newer than the newest, would be if that had not come
+    /// in the same request.
+    pub(crate) fn is_outrun(&self, at: i64, request: u32) -> bool {
+        self.request == request && at > self.settled_at
+    }
+
     /// Its column in a lane.
     pub(crate) fn spot_in(&self, lane: u32) -> Option<Spot> {
         let spots = self.home.iter().chain(&self.others);
@@ -146,14 +172,8 @@ mod tests {
 
     #[test]
     fn a_series_stays_as_long_as_its_parts() {
-        let state = |number| State {
-            series: SeriesRef::new(number).unwrap(),
-            source: 0,
-            newest: Newest { at: 0, bits: 0 },
-            home: None,
-            misfits: 0,
-            others: Vec::new(),
-        };
+        let newest = Newest { at: 0, bits: 0 };
+        let state = |number| State::new(SeriesRef::new(number).unwrap(), 0, newest);
         let mut table = Table::default();
         let whole = table.insert(state(1));
         let part = table.insert_part(whole, Part::Sum, state(2));

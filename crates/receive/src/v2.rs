@@ -87,6 +87,10 @@ fn series(
     } else {
         intake.meet(key.finish(), || labels(message, symbols))?
     };
+    if let Met::Bad(reason) = met {
+        // Also where there is no sample that could be refused.
+        intake.answer.refused.add(reason, 0, String::new);
+    }
     let shown = || labels(message, symbols).ok()?.ok()?.build().ok();
     intake.items(met, message, ITEMS, shown, |message| exemplar(message, symbols))
 }

@@ -239,7 +239,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::proto::WriteRequest;
+    use narthex_testkit::proto::WriteRequest;
 
     #[test]
     fn reads_back_as_it_was_written() {

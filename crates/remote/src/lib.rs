@@ -25,7 +25,6 @@ mod manager;
 pub mod metadata;
 mod pace;
 mod prepare;
-pub mod proto;
 mod queue;
 mod requests;
 mod retry;

@@ -211,7 +211,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::proto::v2::Request;
+    use narthex_testkit::proto::v2::Request;
 
     fn labels(pairs: &[(&str, &str)]) -> LabelsBuilder {
         let mut labels = LabelsBuilder::default();

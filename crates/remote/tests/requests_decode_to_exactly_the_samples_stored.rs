@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use narthex_model::{ABSENT, Labels, LabelsBuilder, STALE, Timestamp, is_absent, relabel};
-use narthex_remote::proto::v2::Request;
-use narthex_remote::proto::{Label, Sample, TimeSeries, WriteRequest};
 use narthex_remote::{Requests, Version};
 use narthex_store::testing::{HandClock, memory_store};
 use narthex_store::{LayoutRef, Row, Store, Writer};
+use narthex_testkit::proto::v2::Request;
+use narthex_testkit::proto::{Label, Sample, TimeSeries, WriteRequest};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -186,12 +186,9 @@ fn of_version_2(request: &Request) -> Vec<TimeSeries> {
             .chunks(2)
             .map(|pair| Label { name: text(pair[0]), value: text(pair[1]) })
             .collect(),
-        samples: series
-            .samples
-            .iter()
-            .map(|it| Sample { value: it.value, timestamp: it.timestamp })
-            .collect(),
+        samples: series.samples.clone(),
         histograms: series.histograms.clone(),
+        ..TimeSeries::default()
     });
     series.collect()
 }

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use narthex_counting::{Counting, Peak};
 use narthex_model::{ABSENT, Labels, Timestamp};
-use narthex_remote::proto::WriteRequest;
 use narthex_remote::{Requests, Version};
 use narthex_store::fs::SimFs;
 use narthex_store::testing::HandClock;
 use narthex_store::{LayoutRef, Options, Row, RowSeq, Store, Writer};
+use narthex_testkit::proto::WriteRequest;
 use prost::Message;
 
 #[global_allocator]

@@ -2,7 +2,7 @@
 //!
 //! [`recording`] reads recorded exporter bodies, a [`fleet`] of fake exporters replays them, a
 //! [`receiver`] takes remote writes and remembers what came, a [`process`] is a program that is
-//! started, watched and ended, [`background`] runs the stand-ins beside a test that blocks, [`http`] asks it questions, and [`peers`] finds real software on
+//! started, watched and ended, [`background`] runs the stand-ins beside a test that blocks, [`http`] asks it questions, [`proto`] has the messages of remote write, and [`peers`] finds real software on
 //! the machine. Everything listens on loopback.
 #![forbid(unsafe_code)]
 #![expect(
@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod http;
 pub mod peers;
 pub mod process;
+pub mod proto;
 pub mod receiver;
 pub mod recording;
 mod serve;

@@ -13,48 +13,8 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::task::JoinHandle;
 
+use crate::proto::{TimeSeries, WriteRequest};
 use crate::serve::{Pieces, listen, serve, text};
-
-/// The request of remote write 1.0, as far as it is looked at.
-#[derive(Clone, PartialEq, Message)]
-pub struct WriteRequest {
-    /// Series with their samples.
-    #[prost(message, repeated, tag = "1")]
-    pub timeseries: Vec<TimeSeries>,
-}
-
-/// One series.
-#[derive(Clone, PartialEq, Message)]
-pub struct TimeSeries {
-    /// Sorted by name.
-    #[prost(message, repeated, tag = "1")]
-    pub labels: Vec<Label>,
-    /// In time order.
-    #[prost(message, repeated, tag = "2")]
-    pub samples: Vec<Sample>,
-}
-
-/// A label.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct Label {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// Its value.
-    #[prost(string, tag = "2")]
-    pub value: String,
-}
-
-/// A sample.
-#[derive(Clone, Copy, PartialEq, Message)]
-pub struct Sample {
-    /// The value.
-    #[prost(double, tag = "1")]
-    pub value: f64,
-    /// Milliseconds since 1970.
-    #[prost(int64, tag = "2")]
-    pub timestamp: i64,
-}
 
 /// What came on one path.
 #[derive(Clone, Debug, Default)]

@@ -185,8 +185,8 @@ fn answer(message: Message, outcome: Result<Answer, Failure>) -> Response {
     };
     if message == Message::V2 {
         for (name, count) in [
-            ("x-prometheus-remote-write-samples-written", answer.samples),
-            ("x-prometheus-remote-write-histograms-written", answer.histograms),
+            ("x-prometheus-remote-write-samples-written", answer.told_samples()),
+            ("x-prometheus-remote-write-histograms-written", answer.told_histograms()),
             ("x-prometheus-remote-write-exemplars-written", answer.exemplars),
         ] {
             response.headers_mut().insert(name, HeaderValue::from(count));

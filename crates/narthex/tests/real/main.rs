@@ -31,3 +31,4 @@ mod series_and_staleness_equal_those_of_prometheus;
 mod statistics_equal_those_of_prometheus;
 mod the_remote_commands_tell_and_repair;
 mod the_way_in_and_out_keeps_every_sample;
+mod writes_are_answered_as_by_prometheus;

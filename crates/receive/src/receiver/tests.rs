@@ -2,82 +2,13 @@ use std::collections::BTreeMap;
 
 use narthex_model::{MatchOp, Matcher, TimeRange};
 use narthex_store::{Samples, Store, testing};
+use narthex_testkit::proto::{
+    BucketSpan, Histogram, Label, Sample, TimeSeries, WriteRequest, v2 as proto2,
+};
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Write {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<Series>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Histogram>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Histogram {
-    #[prost(uint64, tag = "1")]
-    count: u64,
-    #[prost(double, tag = "3")]
-    sum: f64,
-    #[prost(sint32, tag = "4")]
-    schema: i32,
-    #[prost(message, repeated, tag = "11")]
-    spans: Vec<Span>,
-    #[prost(sint64, repeated, tag = "12")]
-    deltas: Vec<i64>,
-    #[prost(int64, tag = "15")]
-    at: i64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-struct Span {
-    #[prost(sint32, tag = "1")]
-    offset: i32,
-    #[prost(uint32, tag = "2")]
-    length: u32,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-struct Label {
-    #[prost(bytes, tag = "1")]
-    name: Vec<u8>,
-    #[prost(bytes, tag = "2")]
-    value: Vec<u8>,
-}
-
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Sample {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    at: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Write2 {
-    #[prost(string, repeated, tag = "4")]
-    symbols: Vec<String>,
-    #[prost(message, repeated, tag = "5")]
-    series: Vec<Series2>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series2 {
-    #[prost(uint32, repeated, tag = "1")]
-    references: Vec<u32>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-}
 
 mod exemplars;
 mod otlp;
@@ -95,7 +26,10 @@ impl Bench {
 
     fn send(&mut self, series: &[(&str, &[(i64, f64)])]) -> Result<Answer, Failure> {
         let series = series.iter().map(|(labels, samples)| a_series(labels, samples)).collect();
-        self.receiver.write(packed(&Write { series }), Message::V1)
+        self.receiver.write(
+            packed(&WriteRequest { timeseries: series, ..WriteRequest::default() }),
+            Message::V1,
+        )
     }
 
     fn read(&self) -> BTreeMap<String, Vec<(i64, f64)>> {
@@ -116,14 +50,20 @@ impl Bench {
 }
 
 /// `a=1,b=2` as labels.
-fn a_series(labels: &str, samples: &[(i64, f64)]) -> Series {
+fn a_series(labels: &str, samples: &[(i64, f64)]) -> TimeSeries {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap();
-        Label { name: name.as_bytes().to_vec(), value: value.as_bytes().to_vec() }
+        Label { name: name.to_owned(), value: value.to_owned() }
     };
     let labels = labels.split(',').filter(|text| !text.is_empty()).map(pair).collect();
-    let samples = samples.iter().map(|&(at, value)| Sample { value, at }).collect();
-    Series { labels, samples, histograms: Vec::new() }
+    let samples = samples.iter().map(|&(at, value)| Sample { value, timestamp: at }).collect();
+    TimeSeries { labels, samples, ..TimeSeries::default() }
+}
+
+/// A series of the second message.
+fn second(references: &[u32], samples: &[Sample]) -> proto2::TimeSeries {
+    let (labels_refs, samples) = (references.to_vec(), samples.to_vec());
+    proto2::TimeSeries { labels_refs, samples, ..proto2::TimeSeries::default() }
 }
 
 fn packed(message: &impl prost::Message) -> Vec<u8> {
@@ -189,6 +129,22 @@ fn late_and_repeated_samples_are_judged_one_by_one() {
 }
 
 #[test]
+fn what_its_own_request_outruns_is_left_out_without_a_word() {
+    let mut bench = Bench::new();
+    let a = "__name__=a";
+    bench.send(&[(a, &[(1000, 1.0)])]).unwrap();
+    let answer = bench.send(&[(a, &[(3000, 3.0), (2000, 2.0), (3000, 7.0), (500, 1.0)])]).unwrap();
+    assert_eq!((answer.samples, answer.told_samples()), (1, 3));
+    assert_eq!(answer.refused.to_string().split('(').next(), Some("out of order sample "));
+    assert_eq!((answer.refused.total(), answer.outrun.total()), (1, 2), "500 was late before");
+    assert_eq!(bench.receiver.counters().refused(Reason::OutOfOrder), 2);
+    assert_eq!(bench.receiver.counters().refused(Reason::Duplicate), 1);
+    assert_eq!(bench.read()[r#"{__name__="a"}"#], [(1000, 1.0), (3000, 3.0)]);
+    let answer = bench.send(&[(a, &[(2000, 2.0)])]).unwrap();
+    assert_eq!((answer.refused.total(), answer.told_samples()), (1, 0));
+}
+
+#[test]
 fn a_new_receiver_knows_what_the_store_has() {
     let mut bench = Bench::new();
     bench.send(&[("__name__=a", &[(1000, 1.0), (2000, 2.0)])]).unwrap();
@@ -202,8 +158,6 @@ fn a_new_receiver_knows_what_the_store_has() {
 #[test]
 fn bad_series_cost_only_themselves() {
     let mut bench = Bench::new();
-    let mut text = a_series("__name__=t", &[(1, 1.0)]);
-    text.labels[0].value = b"\xff\xfe".to_vec();
     let many = (0..300).map(|n| format!("l{n}=v")).collect::<Vec<_>>().join(",");
     let series = vec![
         a_series("a=1", &[(1, 1.0), (2, 1.0)]),
@@ -211,9 +165,14 @@ fn bad_series_cost_only_themselves() {
         a_series(&format!("__name__=x,{many}"), &[(1, 1.0)]),
         a_series("__name__=good", &[(1, 1.0)]),
         a_series(&format!("__name__=x,long={}", "y".repeat(100_000)), &[(1, 1.0)]),
-        text,
+        a_series("__name__=no-text", &[(1, 1.0)]),
     ];
-    let answer = bench.receiver.write(packed(&Write { series }), Message::V1).unwrap();
+    let request = WriteRequest { timeseries: series, ..WriteRequest::default() };
+    let mut bytes = request.encode_to_vec();
+    let at = bytes.windows(7).position(|bytes| bytes == b"no-text").unwrap();
+    bytes[at..at + 7].fill(0xff);
+    let body = snap::raw::Encoder::new().compress_vec(&bytes).unwrap();
+    let answer = bench.receiver.write(&body, Message::V1).unwrap();
     assert_eq!(answer.samples, 1);
     for (reason, count) in [
         (Reason::NoName, 2),
@@ -232,14 +191,23 @@ fn bad_series_cost_only_themselves() {
 fn histograms_are_stored_in_parts() {
     let mut bench = Bench::new();
     let histogram = |at, more: i64| {
-        let spans = vec![Span { offset: -1, length: 2 }, Span { offset: 3, length: 1 }];
-        Histogram { count: 9, sum: 1.5, schema: 3, spans, deltas: vec![1, 2, more], at }
+        let spans = [(-1, 2), (3, 1)].map(|(offset, length)| BucketSpan { offset, length });
+        Histogram {
+            count_int: Some(9),
+            sum: 1.5,
+            schema: 3,
+            positive_spans: spans.to_vec(),
+            positive_deltas: vec![1, 2, more],
+            timestamp: at,
+            ..Histogram::default()
+        }
     };
     let mut send = |histograms: Vec<Histogram>| {
         let mut series = a_series("__name__=h,instance=x,job=j", &[]);
         series.histograms = histograms;
         let other = a_series("__name__=f,instance=x,job=j", &[]);
-        let body = packed(&Write { series: vec![series, other] });
+        let body =
+            packed(&WriteRequest { timeseries: vec![series, other], ..WriteRequest::default() });
         bench.receiver.write(&body, Message::V1).unwrap()
     };
     let answer = send(vec![histogram(1000, 0), histogram(2000, 1)]);
@@ -263,13 +231,16 @@ fn histograms_are_stored_in_parts() {
 fn the_second_message_is_read() {
     let mut bench = Bench::new();
     let symbols = ["", "__name__", "a", "job", "j"].map(str::to_owned).to_vec();
-    let samples = vec![Sample { value: 1.0, at: 7 }];
+    let samples = vec![Sample { value: 1.0, timestamp: 7 }];
     let series = vec![
-        Series2 { references: vec![1, 2, 3, 4], samples: samples.clone() },
-        Series2 { references: vec![1, 2, 3], samples: samples.clone() },
-        Series2 { references: vec![1, 99], samples },
+        second(&[1, 2, 3, 4], &samples),
+        second(&[1, 2, 3], &samples),
+        second(&[1, 99], &samples),
     ];
-    let answer = bench.receiver.write(packed(&Write2 { symbols, series }), Message::V2).unwrap();
+    let answer = bench
+        .receiver
+        .write(packed(&proto2::Request { symbols, timeseries: series }), Message::V2)
+        .unwrap();
     assert_eq!((answer.samples, answer.refused.of(Reason::BadSymbol)), (1, 2));
     assert_eq!(bench.read()[r#"{__name__="a", job="j"}"#], [(7, 1.0)]);
     // The same series by the other message is the same series.
@@ -281,7 +252,11 @@ fn the_second_message_is_read() {
 #[test]
 fn what_is_no_message_leaves_nothing() {
     let mut bench = Bench::new();
-    let mut bytes = Write { series: vec![a_series("__name__=a", &[(1000, 1.0)])] }.encode_to_vec();
+    let mut bytes = WriteRequest {
+        timeseries: vec![a_series("__name__=a", &[(1000, 1.0)])],
+        ..WriteRequest::default()
+    }
+    .encode_to_vec();
     bytes.extend_from_slice(&[0x0a, 0x7f, 0x01]);
     let body = snap::raw::Encoder::new().compress_vec(&bytes).unwrap();
     let failure = bench.receiver.write(&body, Message::V1).unwrap_err();
@@ -313,7 +288,7 @@ fn bombs_are_refused_before_there_is_room_for_them() {
     let failure = bench.receiver.write(empty.unwrap(), Message::V1).unwrap_err();
     assert!(failure.to_string().ends_with("more than 100000 series"), "{failure}");
     let symbols = vec![String::new(); v2::SYMBOLS_MAX + 1];
-    let body = packed(&Write2 { symbols, series: Vec::new() });
+    let body = packed(&proto2::Request { symbols, timeseries: Vec::new() });
     assert!(bench.receiver.write(&body, Message::V2).is_err());
 }
 

@@ -7,8 +7,8 @@ use narthex_store::testing::{HandClock, memory_store};
 use narthex_store::{Part, Row, Store, Writer};
 use prost::Message;
 
-use crate::proto::{self, BucketSpan, WriteRequest, v2};
 use crate::{Requests, Version};
+use narthex_testkit::proto::{self, BucketSpan, WriteRequest, v2};
 
 fn bars(all: &[(i32, f64)]) -> Vec<Bar> {
     all.iter().map(|&(index, count)| Bar { index, count }).collect()

@@ -1,59 +1,9 @@
 use narthex_model::{Labels, relabel};
 use narthex_store::Exemplar;
+use narthex_testkit::proto::{self, WriteRequest, v2};
 use prost::Message as _;
 
 use super::*;
-
-/// A request of protocol 1.0, as far as it is about exemplars.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Write1 {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<Series1>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series1 {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<crate::proto::Label>,
-    #[prost(message, repeated, tag = "3")]
-    exemplars: Vec<Exemplar1>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Exemplar1 {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<crate::proto::Label>,
-    #[prost(double, tag = "2")]
-    value: f64,
-    #[prost(int64, tag = "3")]
-    at: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Write2 {
-    #[prost(string, repeated, tag = "4")]
-    symbols: Vec<String>,
-    #[prost(message, repeated, tag = "5")]
-    series: Vec<Series2>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series2 {
-    #[prost(uint32, repeated, tag = "1")]
-    labels: Vec<u32>,
-    #[prost(message, repeated, tag = "4")]
-    exemplars: Vec<Exemplar2>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Exemplar2 {
-    #[prost(uint32, repeated, tag = "1")]
-    labels: Vec<u32>,
-    #[prost(double, tag = "2")]
-    value: f64,
-    #[prost(int64, tag = "3")]
-    at: i64,
-}
 
 /// The exemplars of a request: `series labels value time`.
 pub(crate) fn read(version: Version, plain: &[u8]) -> Vec<String> {
@@ -62,26 +12,26 @@ pub(crate) fn read(version: Version, plain: &[u8]) -> Vec<String> {
         read.push(format!("{series} {labels} {value} {at}"));
     };
     if version == Version::V1 {
-        let labels = |labels: &[crate::proto::Label]| {
+        let labels = |labels: &[proto::Label]| {
             Labels::from_pairs(labels.iter().map(|label| (&label.name, &label.value)))
         };
-        for series in &Write1::decode(plain).unwrap().series {
+        for series in &WriteRequest::decode(plain).unwrap().timeseries {
             for one in &series.exemplars {
-                put(&labels(&series.labels), &labels(&one.labels), one.value, one.at);
+                put(&labels(&series.labels), &labels(&one.labels), one.value, one.timestamp);
             }
         }
         return read;
     }
-    let request = Write2::decode(plain).unwrap();
+    let request = v2::Request::decode(plain).unwrap();
     assert_eq!(request.symbols[0], "");
     let text = |number: u32| &request.symbols[number as usize];
     let labels = |references: &[u32]| {
         assert!(references.len().is_multiple_of(2));
         Labels::from_pairs(references.chunks(2).map(|pair| (text(pair[0]), text(pair[1]))))
     };
-    for series in &request.series {
+    for series in &request.timeseries {
         for one in &series.exemplars {
-            put(&labels(&series.labels), &labels(&one.labels), one.value, one.at);
+            put(&labels(&series.labels_refs), &labels(&one.labels_refs), one.value, one.timestamp);
         }
     }
     read

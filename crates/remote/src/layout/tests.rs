@@ -12,7 +12,7 @@ use prost::Message;
 
 use super::*;
 use crate::batch::{Batch, Form, Origin};
-use crate::proto::WriteRequest;
+use narthex_testkit::proto::WriteRequest;
 
 /// A layout of `columns` series that look like a node's, in a store.
 fn filled(columns: usize) -> (std::sync::Arc<Store>, LayoutRef) {

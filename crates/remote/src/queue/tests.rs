@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
 use crate::answer::Reason;
-use crate::proto::{self, WriteRequest, v2};
+use narthex_testkit::proto::{self, WriteRequest, v2};
 
 /// What a receiver does about a request.
 #[derive(Clone, Debug)]

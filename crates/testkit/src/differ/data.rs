@@ -4,10 +4,9 @@ use std::io;
 
 use prost::Message as _;
 
-use self::native::{NativeRequest, NativeSeries};
 use super::random::Random;
 use crate::http;
-use crate::receiver::{Label, Sample, TimeSeries, WriteRequest};
+use crate::proto::{Label, Sample, TimeSeries, WriteRequest};
 
 mod native;
 
@@ -32,7 +31,7 @@ const BOUNDS: [&str; 10] =
 #[derive(Clone, Debug, Default)]
 pub struct Data {
     series: Vec<TimeSeries>,
-    native: Vec<NativeSeries>,
+    native: Vec<TimeSeries>,
     first_ms: i64,
     steps: usize,
 }
@@ -83,38 +82,12 @@ impl Data {
             step += SAMPLES_PER_REQUEST;
             let ms = i64::try_from(step).unwrap_or(0) * STEP_MS;
             let until = if step >= self.steps { i64::MAX } else { self.first_ms + ms };
-            push(port, &self.between(from, until).encode_to_vec())?;
-            push(port, &self.native_between(from, until).bytes())?;
+            for series in [&self.series, &self.native] {
+                push(port, &between(series, from..until).encode_to_vec())?;
+            }
             from = until;
         }
         Ok(())
-    }
-
-    fn between(&self, from: i64, until: i64) -> WriteRequest {
-        let part = |series: &TimeSeries| {
-            let samples = series.samples.iter();
-            let within = samples.filter(|sample| (from..until).contains(&sample.timestamp));
-            TimeSeries { labels: series.labels.clone(), samples: within.copied().collect() }
-        };
-        let parts = self.series.iter().map(part).filter(|part| !part.samples.is_empty());
-        WriteRequest { timeseries: parts.collect() }
-    }
-
-    fn native_between(&self, from: i64, until: i64) -> NativeRequest {
-        let part = |series: &NativeSeries| {
-            let histograms = series.histograms.iter();
-            let within = histograms.filter(|h| (from..until).contains(&h.timestamp));
-            let samples = series.samples.iter();
-            let numbers = samples.filter(|sample| (from..until).contains(&sample.timestamp));
-            NativeSeries {
-                labels: series.labels.clone(),
-                samples: numbers.copied().collect(),
-                histograms: within.cloned().collect(),
-            }
-        };
-        let is_used = |part: &NativeSeries| !part.histograms.is_empty() || !part.samples.is_empty();
-        let parts = self.native.iter().map(part).filter(is_used);
-        NativeRequest { series: parts.collect() }
     }
 
     /// Adds a series whose value at each step is what `value` tells: `None` leaves a gap.
@@ -132,7 +105,7 @@ impl Data {
         let at = |step| self.first_ms + late_ms + i64::try_from(step).unwrap_or(0) * STEP_MS;
         let sample = |step| Some(Sample { value: value(step)?, timestamp: at(step) });
         let samples = (0..self.steps).filter_map(sample).collect();
-        self.series.push(TimeSeries { labels, samples });
+        self.series.push(TimeSeries { labels, samples, ..TimeSeries::default() });
     }
 
     /// Values that calculations trip over, and names that are hard to write.
@@ -329,4 +302,21 @@ fn push(port: u16, request: &[u8]) -> io::Result<()> {
         200..300 => Ok(()),
         status => Err(io::Error::other(format!("{status}: {}", answer.text()))),
     }
+}
+
+/// What `series` have within these times.
+fn between(series: &[TimeSeries], times: std::ops::Range<i64>) -> WriteRequest {
+    let part = |series: &TimeSeries| {
+        let samples = series.samples.iter().filter(|it| times.contains(&it.timestamp));
+        let histograms = series.histograms.iter().filter(|it| times.contains(&it.timestamp));
+        TimeSeries {
+            labels: series.labels.clone(),
+            samples: samples.copied().collect(),
+            histograms: histograms.cloned().collect(),
+            ..TimeSeries::default()
+        }
+    };
+    let parts = series.iter().map(part);
+    let timeseries = parts.filter(|it| !it.histograms.is_empty() || !it.samples.is_empty());
+    WriteRequest { timeseries: timeseries.collect(), ..WriteRequest::default() }
 }

@@ -1,58 +1,6 @@
 use super::*;
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct Write1 {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<Series1>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series1 {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "3")]
-    exemplars: Vec<Exemplar1>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Exemplar1 {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(double, tag = "2")]
-    value: f64,
-    #[prost(int64, tag = "3")]
-    at: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Write2 {
-    #[prost(string, repeated, tag = "4")]
-    symbols: Vec<String>,
-    #[prost(message, repeated, tag = "5")]
-    series: Vec<Series2>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series2 {
-    #[prost(uint32, repeated, tag = "1")]
-    references: Vec<u32>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "4")]
-    exemplars: Vec<Exemplar2>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Exemplar2 {
-    #[prost(uint32, repeated, tag = "1")]
-    references: Vec<u32>,
-    #[prost(double, tag = "2")]
-    value: f64,
-    #[prost(int64, tag = "3")]
-    at: i64,
-}
+use narthex_testkit::proto::Exemplar;
 
 fn bench() -> Bench {
     let bench = Bench::new();
@@ -71,15 +19,18 @@ fn kept(bench: &Bench) -> Vec<String> {
     found.iter().map(line).collect()
 }
 
-fn first(id: &str, at: i64, value: f64) -> Exemplar1 {
-    let label = Label { name: b"id".to_vec(), value: id.as_bytes().to_vec() };
-    Exemplar1 { labels: vec![label], value, at }
+fn first(id: &str, timestamp: i64, value: f64) -> Exemplar {
+    let label = Label { name: "id".to_owned(), value: id.to_owned() };
+    Exemplar { labels: vec![label], value, timestamp }
 }
 
-fn send(bench: &mut Bench, labels: &str, exemplars: Vec<Exemplar1>) -> Answer {
-    let Series { labels, samples, .. } = a_series(labels, &[]);
-    let series = Series1 { labels, samples, exemplars };
-    bench.receiver.write(packed(&Write1 { series: vec![series] }), Message::V1).unwrap()
+fn send(bench: &mut Bench, labels: &str, exemplars: Vec<Exemplar>) -> Answer {
+    let series = TimeSeries { exemplars, ..a_series(labels, &[]) };
+    bench.receiver.write(packed(&one(series)), Message::V1).unwrap()
+}
+
+fn one(series: TimeSeries) -> WriteRequest {
+    WriteRequest { timeseries: vec![series], ..WriteRequest::default() }
 }
 
 #[test]
@@ -103,12 +54,12 @@ fn the_second_protocol_says_what_it_refused() {
     let mut bench = bench();
     let symbols = ["", "__name__", "a", "id", "x"].map(str::to_owned).to_vec();
     let mut send = |exemplars| {
-        let samples = vec![Sample { value: 1.0, at: 1000 }];
-        let series = vec![Series2 { references: vec![1, 2], samples, exemplars }];
-        let request = Write2 { symbols: symbols.clone(), series };
+        let series = second(&[1, 2], &[Sample { value: 1.0, timestamp: 1000 }]);
+        let timeseries = vec![proto2::TimeSeries { exemplars, ..series }];
+        let request = proto2::Request { symbols: symbols.clone(), timeseries };
         bench.receiver.write(packed(&request), Message::V2).unwrap()
     };
-    let exemplar = |at, references| Exemplar2 { references, value: 0.5, at };
+    let exemplar = |timestamp, labels_refs| proto2::Exemplar { labels_refs, value: 0.5, timestamp };
     let answer = send(vec![exemplar(900, vec![3, 4]), exemplar(950, vec![])]);
     assert_eq!((answer.samples, answer.exemplars, answer.refused.total()), (1, 2, 0));
     // A symbol that is not there, and half a pair.
@@ -125,9 +76,9 @@ fn the_second_protocol_says_what_it_refused() {
 #[test]
 fn exemplars_of_a_broken_request_are_not_kept() {
     let mut bench = bench();
-    let Series { labels, samples, .. } = a_series("__name__=a", &[(1000, 1.0)]);
-    let series = Series1 { labels, samples, exemplars: vec![first("x", 1, 1.0)] };
-    let mut message = Write1 { series: vec![series] }.encode_to_vec();
+    let exemplars = vec![first("x", 1, 1.0)];
+    let series = TimeSeries { exemplars, ..a_series("__name__=a", &[(1000, 1.0)]) };
+    let mut message = one(series).encode_to_vec();
     message.extend([0x0a, 0x7f]);
     let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
     assert!(bench.receiver.write(&body, Message::V1).is_err());

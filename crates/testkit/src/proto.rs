@@ -1,5 +1,5 @@
-//! The messages of remote write 1.0 (`proto/remote_write.proto`), for receivers and tests. What
-//! is sent is encoded by hand, see [`crate::encode`].
+//! The messages of remote write 1.0 (`proto/remote_write.proto`). narthex itself encodes and reads
+//! them by hand; these are made from the public definitions, so that tests see what others see.
 
 pub mod v2;
 
@@ -24,6 +24,9 @@ pub struct TimeSeries {
     #[prost(message, repeated, tag = "2")]
     pub samples: Vec<Sample>,
     /// In time order.
+    #[prost(message, repeated, tag = "3")]
+    pub exemplars: Vec<Exemplar>,
+    /// In time order.
     #[prost(message, repeated, tag = "4")]
     pub histograms: Vec<Histogram>,
 }
@@ -47,6 +50,20 @@ pub struct Sample {
     pub value: f64,
     /// Milliseconds since 1970.
     #[prost(int64, tag = "2")]
+    pub timestamp: i64,
+}
+
+/// One exemplar.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Exemplar {
+    /// What it points to.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+    /// The value.
+    #[prost(double, tag = "2")]
+    pub value: f64,
+    /// Milliseconds since 1970.
+    #[prost(int64, tag = "3")]
     pub timestamp: i64,
 }
 

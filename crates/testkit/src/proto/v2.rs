@@ -1,4 +1,6 @@
-//! The messages of remote write 2.0 (`proto/remote_write_v2.proto`), for tests.
+//! The messages of remote write 2.0 (`proto/remote_write_v2.proto`).
+
+use super::{Histogram, Sample};
 
 /// What one request carries.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -22,7 +24,10 @@ pub struct TimeSeries {
     pub samples: Vec<Sample>,
     /// In time order.
     #[prost(message, repeated, tag = "3")]
-    pub histograms: Vec<super::Histogram>,
+    pub histograms: Vec<Histogram>,
+    /// In time order.
+    #[prost(message, repeated, tag = "4")]
+    pub exemplars: Vec<Exemplar>,
     /// What is known of its family.
     #[prost(message, optional, tag = "5")]
     pub metadata: Option<Metadata>,
@@ -31,14 +36,17 @@ pub struct TimeSeries {
     pub created_timestamp: i64,
 }
 
-/// One sample.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Sample {
-    /// The value; compare by bits.
-    #[prost(double, tag = "1")]
+/// One exemplar.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Exemplar {
+    /// Names and values by turns.
+    #[prost(uint32, repeated, tag = "1")]
+    pub labels_refs: Vec<u32>,
+    /// The value.
+    #[prost(double, tag = "2")]
     pub value: f64,
     /// Milliseconds since 1970.
-    #[prost(int64, tag = "2")]
+    #[prost(int64, tag = "3")]
     pub timestamp: i64,
 }
 
