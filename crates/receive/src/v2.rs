@@ -27,6 +27,8 @@ pub(crate) enum Unreadable {
     Symbols,
     #[error("more than {SERIES_MAX} series")]
     Series,
+    #[error("too many buckets of native histograms")]
+    Parts,
     #[error("the labels of all series take more than {LABEL_BYTES_MAX} bytes")]
     Labels,
 }

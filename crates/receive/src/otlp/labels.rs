@@ -11,6 +11,9 @@ const SERVICE_NAME: &[u8] = b"service.name";
 const SERVICE_NAMESPACE: &[u8] = b"service.namespace";
 const SERVICE_INSTANCE: &[u8] = b"service.instance.id";
 
+/// Largest labels that attributes of one place make, in bytes: each point copies them.
+const BYTES_MAX: usize = 256 << 10;
+
 /// Labels by name. Values may be no text; who stores them finds out.
 pub(super) type Map = BTreeMap<String, Vec<u8>>;
 
@@ -61,9 +64,11 @@ impl<'a> Resource<'a> {
             }
         });
         promoted.sort_by_key(|attribute| attribute.key);
+        let mut left = BYTES_MAX;
         for attribute in promoted {
             let name = name::label(&String::from_utf8_lossy(attribute.key), settings.names);
             let text = attribute.text()?;
+            left = left.checked_sub(name.len() + text.len()).ok_or(Malformed::Crowded)?;
             resource.promoted.entry(name).or_insert(text);
         }
         Ok(resource)
@@ -134,9 +139,12 @@ impl Scope {
             for (key, value) in [("name", name), ("version", version), ("schema_url", schema)] {
                 labels.insert(format!("otel_scope_{key}"), value.to_vec());
             }
+            let mut left = BYTES_MAX;
             for attribute in attributes {
                 let key = format!("otel_scope_{}", String::from_utf8_lossy(attribute.key));
-                labels.insert(name::label(&key, settings.names), attribute.text()?);
+                let text = attribute.text()?;
+                left = left.checked_sub(key.len() + text.len()).ok_or(Malformed::Crowded)?;
+                labels.insert(name::label(&key, settings.names), text);
             }
         }
         Ok(Self(labels))
@@ -150,10 +158,11 @@ fn merged<'m, 'a: 'm>(
 ) -> Result<Map, Malformed> {
     let mut sorted: Vec<&Attribute<'_>> = attributes.collect();
     sorted.sort_by_key(|attribute| attribute.key);
-    let mut labels = Map::new();
+    let (mut labels, mut left) = (Map::new(), BYTES_MAX);
     for attribute in sorted {
         let name = name::label(&String::from_utf8_lossy(attribute.key), settings.names);
         let mut text = attribute.text()?;
+        left = left.checked_sub(name.len() + text.len()).ok_or(Malformed::Crowded)?;
         match labels.get_mut(&name) {
             None => drop(labels.insert(name, text)),
             Some(have) => {

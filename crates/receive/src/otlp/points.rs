@@ -26,6 +26,10 @@ const SCALES: std::ops::RangeInclusive<i32> = -4..=8;
 /// Most exemplars of a point.
 const EXEMPLARS_MAX: usize = 1024;
 
+/// Columns for the parts of native histograms in a request, at most: a bucket is little in a message
+/// and as much as a series in the store.
+const PARTS_MAX: usize = 200_000;
+
 /// More characters than this an exemplar must not have, or it loses its attributes.
 const EXEMPLAR_CHARS_MAX: usize = 128;
 
@@ -51,6 +55,8 @@ pub(super) struct Sink<'s, 'i> {
     series_left: usize,
     /// Bytes of labels that may come yet.
     bytes_left: usize,
+    /// Parts of native histograms that may come yet.
+    parts_left: usize,
     /// The labels that the series of a point share, as remote write has them.
     base: Vec<u8>,
     /// Those of the current series.
@@ -59,8 +65,15 @@ pub(super) struct Sink<'s, 'i> {
 
 impl<'s, 'i> Sink<'s, 'i> {
     pub(super) fn new(intake: &'s mut Intake<'i>, settings: &'s Settings) -> Self {
-        let (series_left, bytes_left) = (SERIES_MAX, LABEL_BYTES_MAX);
-        Self { intake, settings, series_left, bytes_left, base: Vec::new(), labels: Vec::new() }
+        Self {
+            intake,
+            settings,
+            series_left: SERIES_MAX,
+            bytes_left: LABEL_BYTES_MAX,
+            parts_left: PARTS_MAX,
+            base: Vec::new(),
+            labels: Vec::new(),
+        }
     }
 
     /// Tells what was left out.
@@ -150,6 +163,11 @@ impl<'s, 'i> Sink<'s, 'i> {
         histogram: &Result<Incoming, Reason>,
         exemplars: Vec<Exemplar>,
     ) -> Result<(), Unreadable> {
+        let parts = histogram.as_ref().map_or(0, |incoming| {
+            let Histogram { positive, negative, bounds, .. } = &incoming.histogram;
+            positive.len() + negative.len() + bounds.len()
+        });
+        self.parts_left = self.parts_left.checked_sub(parts).ok_or(Unreadable::Parts)?;
         let mut met = self.series(name, None)?;
         self.intake.one_histogram(&mut met, histogram, || shown(&self.labels));
         for exemplar in exemplars {

@@ -212,22 +212,25 @@ fn bombs_are_refused() {
         assert!(error.starts_with("cannot read the message: "), "{error}");
         error
     };
-    let point = "\"timeUnixNano\":\"5000000\"";
+    let time = "\"timeUnixNano\":\"5000000\"";
     // A large resource in each of many series.
-    let attributes: Vec<String> =
-        (0..40).map(|n| attribute(&format!("a{n}"), &"x".repeat(60_000))).collect();
-    let points = vec![format!("{{{point}}}"); 100].join(",");
-    let gauge_of =
-        |points: &str| format!("{{\"name\":\"g\",\"gauge\":{{\"dataPoints\":[{points}]}}}}");
-    let body = request(&attributes.join(","), &gauge_of(&points));
     let promote = Settings { promote: Promote::AllBut(Vec::new()), ..settings() };
-    let outcome = Bench::new().receiver.write_otlp(&body, TEXT, &promote);
-    let error = outcome.unwrap_err().to_string();
-    assert!(error.contains("labels of all series"), "{error}");
+    let told = |count: usize, points: usize| {
+        let attributes: Vec<String> =
+            (0..count).map(|n| attribute(&format!("a{n}"), &"x".repeat(60_000))).collect();
+        let points = vec![format!("{{{time}}}"); points].join(",");
+        let metric = format!("{{\"name\":\"g\",\"gauge\":{{\"dataPoints\":[{points}]}}}}");
+        let body = request(&attributes.join(","), &metric);
+        let outcome = Bench::new().receiver.write_otlp(&body, TEXT, &promote);
+        outcome.map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert!(told(4, 1000).contains("labels of all series"));
+    assert!(told(5, 1).contains("one of them too large"));
+    assert_eq!(told(4, 10), "");
     // Many buckets in many points.
     let bounds = (0..2000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let counts = vec!["1"; 2001].join(",");
-    let point = format!("{{{point},\"explicitBounds\":[{bounds}],\"bucketCounts\":[{counts}]}}");
+    let point = format!("{{{time},\"explicitBounds\":[{bounds}],\"bucketCounts\":[{counts}]}}");
     let points = vec![point; 60].join(",");
     let body = request(
         "",
@@ -237,6 +240,18 @@ fn bombs_are_refused() {
         ),
     );
     assert!(refused(&body).contains("more than 100000 series"));
+    // Many buckets of native histograms.
+    let counts = vec!["1"; 9000].join(",");
+    let point = format!("{{{time},\"scale\":1,\"positive\":{{\"bucketCounts\":[{counts}]}}}}");
+    let points = vec![point; 23].join(",");
+    let body = request(
+        "",
+        &format!(
+            "{{\"name\":\"e\",\"exponentialHistogram\":{{\"aggregationTemporality\":2,\
+             \"dataPoints\":[{points}]}}}}"
+        ),
+    );
+    assert!(refused(&body).contains("too many buckets"));
     // Many attributes.
     let many = vec![attribute("a", "b"); 1025].join(",");
     assert!(refused(&request(&many, "")).contains("too many attributes"));
