@@ -126,6 +126,7 @@ pub struct Target {
     cycle: Cycle,
     clock: Arc<StandingClock>,
     at: Timestamp,
+    interval_ms: i64,
     _folder: tempfile::TempDir,
 }
 
@@ -153,7 +154,13 @@ impl Target {
         let (store, writer) = narthex_store::open(fs, clock.clone(), Options::default())?;
         let cycle = cycle("node", instance)?;
         let writer = Mutex::new(writer);
-        Ok(Self { store, writer, cycle, clock, at: start, _folder: folder })
+        let interval_ms = i64::try_from(INTERVAL_SECONDS * 1000)?;
+        Ok(Self { store, writer, cycle, clock, at: start, interval_ms, _folder: folder })
+    }
+
+    /// Scrapes so often from now on.
+    pub fn set_interval(&mut self, interval_ms: i64) {
+        self.interval_ms = interval_ms;
     }
 
     /// Absorbs one body, an interval after the one before. Returns how many samples were stored,
@@ -162,8 +169,7 @@ impl Target {
     /// # Errors
     /// When the body cannot be read or the store fails.
     pub fn absorb(&mut self, body: &[u8]) -> Result<u64> {
-        let interval_ms = i64::try_from(INTERVAL_SECONDS * 1000)?;
-        self.at = self.at.plus_millis(interval_ms);
+        self.at = self.at.plus_millis(self.interval_ms);
         self.clock.set(self.at.0);
         let fetched =
             Ok(Body { bytes: body, format: Format::Text, translated: None, exemplars: &[] });

@@ -1,7 +1,8 @@
-//! A target whose series do not stay: `churn [SCRAPES [SERIES [SHARE]]]` scrapes (2,000 times, 15 s
-//! apart) a target with SERIES series (1,000) of which SHARE percent (10) are new each time, and
-//! prints memory beside that of the same target without churn, and the time for a sample beside
-//! that of a parser which looks every series up by its text.
+//! A target whose series do not stay: `churn [SCRAPES [SERIES [SHARE [SECONDS]]]]` scrapes (2,000
+//! times, SECONDS, 15, apart) a target with SERIES series (1,000) of which SHARE percent (10) are
+//! new each time, and prints memory now and at most (with a share of 0: that of the same target
+//! without churn), and the time for a sample beside that of a parser which looks every series up
+//! by its text. Upkeep is done every ten seconds.
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a measurement")]
 
@@ -17,8 +18,12 @@ fn main() -> Result<()> {
     let number = |at: usize, default| args.get(at).map_or(Ok(default), |text| text.parse());
     let (scrapes, series, share): (usize, usize, usize) =
         (number(0, 2000)?, number(1, 1000)?, number(2, 10)?);
+    let seconds: usize = number(3, 15)?;
+    narthex_store::give_back_freed_memory();
     let base = memory::anonymous()?;
     let mut target = Target::new("localhost:9100")?;
+    target.set_interval(i64::try_from(seconds * 1000)?);
+    let mut most = 0;
     let mut body = String::new();
     let (mut took, mut parsed) = (Duration::ZERO, Duration::ZERO);
     let mut known = HashMap::new();
@@ -29,16 +34,20 @@ fn main() -> Result<()> {
         samples += target.absorb(body.as_bytes())?;
         took += began.elapsed();
         target.store().sync()?;
-        target.store().upkeep()?;
+        if scrape % (10 / seconds.clamp(1, 10)) == 0 {
+            target.store().upkeep()?;
+        }
+        most = most.max(memory::anonymous()? - base);
         let began = Instant::now();
         sum += look_up(&body, &mut known);
         parsed += began.elapsed();
         if (scrape + 1) % (scrapes / 10).max(1) == 0 {
             let stats = target.store().stats();
             println!(
-                "{} scrapes: {} KiB anonymous, {} series in the head, {} layouts",
+                "{} scrapes: {} KiB anonymous, {} at most, {} series in the head, {} layouts",
                 scrape + 1,
                 (memory::anonymous()? - base) / 1024,
+                most / 1024,
                 stats.head_series,
                 stats.layouts,
             );
