@@ -25,3 +25,18 @@ pub fn give_back_freed_memory() {
         }
     }
 }
+
+/// Gives the free pages within the heap back to the system: what many small pieces leave behind
+/// that were freed, and what the arenas of other threads hold. Takes some milliseconds, while which
+/// other threads may wait.
+pub(crate) fn give_back_free_pages() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        // SAFETY: the function takes a number and frees nothing that is in use; it locks what it
+        // looks at, so any thread may call it at any time.
+        unsafe { malloc_trim(0) };
+    }
+}

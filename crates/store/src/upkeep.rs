@@ -8,7 +8,7 @@ use narthex_model::Timestamp;
 
 use crate::block::Block;
 use crate::view::{self, View};
-use crate::{Error, Store};
+use crate::{Error, Store, heap};
 
 pub(crate) mod copy;
 mod delete;
@@ -25,6 +25,10 @@ pub(crate) use pack::ChunkFiles;
 use scrub::Scrub;
 pub(crate) use scrub::ScrubCounters;
 use spill::Spills;
+
+/// After so many rounds free memory goes back to the system even if nothing much was done: what
+/// scrapes needed for their first bodies only is free by then.
+const ROUNDS_BETWEEN_TRIMS: u32 = 30;
 
 /// What one round of upkeep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +66,8 @@ pub(crate) struct Chores {
     late: late::LateChores,
     scrub: Scrub,
     spills: Spills,
+    /// Rounds since free memory went back to the system.
+    untrimmed: u32,
 }
 
 /// What upkeep did since the store was opened.
@@ -101,13 +107,24 @@ impl Store {
         self.forget_sealed(&mut chores, &mut done);
         self.spill_if_due(&mut chores);
         self.pack_head(&mut chores);
-        self.head.index.write().shrink();
         self.remove_doomed(&mut chores);
         self.scrub(&mut chores);
         self.mend_if_due(&mut chores);
+        self.give_back_memory(&mut chores, &done);
         sealed?;
         done.wal_segments_removed = self.shorten_log()?;
         Ok(done)
+    }
+
+    /// Gives free memory back to the system after work that needed much of it, and now and then.
+    fn give_back_memory(&self, chores: &mut Chores, done: &Upkeep) {
+        self.head.index.write().shrink();
+        chores.untrimmed += 1;
+        let much = done.sealed + done.late_sealed + done.blocks_merged > 0;
+        if much || chores.untrimmed >= ROUNDS_BETWEEN_TRIMS {
+            chores.untrimmed = 0;
+            heap::give_back_free_pages();
+        }
     }
 
     /// Serves `blocks` from now on.

@@ -36,12 +36,12 @@ fn an_unchanged_row_allocates_nothing() {
         writer.append(&row).unwrap();
         per_row.push(allocations() - before);
     }
-    // The first rows make room. Then every 32nd row is compressed, and every few rows the log
-    // keeps one to compare with.
+    // The first rows make room. Then every eighth row is compressed with those before, and every
+    // few rows the log keeps one to compare with.
     let settled = &per_row[64..];
     let free = settled.iter().filter(|&&count| count == 0).count();
     let total: u64 = settled.iter().sum();
     println!("{} of {} rows allocate nothing, {total} allocations", free, settled.len());
-    assert!(free * 100 >= settled.len() * 90, "{settled:?}");
+    assert!(free * 100 >= settled.len() * 85, "{settled:?}");
     assert!(total < 300, "{settled:?}");
 }

@@ -120,7 +120,13 @@ impl<'a> BitReader<'a> {
     /// The next Rice code with `k` low bits, `k` below 64.
     #[inline]
     pub(super) fn take_rice(&mut self, k: u32) -> u64 {
-        let zeros = self.peek().trailing_zeros();
+        let word = self.peek();
+        let zeros = word.trailing_zeros();
+        if zeros < RICE_ESCAPE && k <= 32 {
+            // All of it is in the word, which has 57 bits.
+            self.at += (zeros + 1 + k) as usize;
+            return u64::from(zeros) << k | (word >> (zeros + 1)) & ((1 << k) - 1);
+        }
         if zeros >= RICE_ESCAPE {
             self.at += RICE_ESCAPE as usize;
             let bits = self.take(6) as u32 + 1;

@@ -50,5 +50,10 @@ pub(super) fn mantissa(value: f64, power: f64) -> Option<i64> {
 
 /// The smallest exponent from `start` on at which `value` is exact.
 pub(super) fn exponent_of(value: f64, start: u8) -> Option<u8> {
-    (start..=EXPONENT_MAX).find(|&exponent| mantissa(value, power(exponent)).is_some())
+    decimal_of(value, start).map(|(exponent, _)| exponent)
+}
+
+/// The same with the mantissa.
+pub(super) fn decimal_of(value: f64, start: u8) -> Option<(u8, i64)> {
+    (start..=EXPONENT_MAX).find_map(|exponent| Some((exponent, mantissa(value, power(exponent))?)))
 }

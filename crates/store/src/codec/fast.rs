@@ -3,15 +3,16 @@
 use narthex_model::{ABSENT, is_absent};
 
 use super::column::kind;
-use super::decimal::{exponent_of, mantissa, power};
+use super::decimal::{decimal_of, exponent_of, mantissa, power};
 use super::sequence::encode_fast;
 use super::wire::put_signed;
 use super::{holes, special, to_ordered};
 
 /// The most rows that [`encode`] takes.
 pub(super) const ROWS_MAX: usize = 64;
-/// So few rows make do with less room on the stack, which takes time to clear.
-const FEW_ROWS: usize = 32;
+/// So few rows make do with less room on the stack, which takes time to clear: those of a chunk in
+/// memory.
+const FEW_ROWS: usize = 8;
 
 /// Appends the blob of at most [`ROWS_MAX`] values.
 pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) {
@@ -26,7 +27,7 @@ pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) {
         return encode_constant(first, out);
     }
     if !values.iter().fold(false, |any, &value| any | is_absent(value)) {
-        return encode_present(values, out);
+        return encode_varying_rows(values, out);
     }
     if !holes::encode(values, out) {
         return;
@@ -37,13 +38,21 @@ pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) {
         *slot = value;
         count += 1;
     }
-    encode_present(buffer.get(..count).unwrap_or(&[]), out);
+    let present = buffer.get(..count).unwrap_or(&[]);
+    let Some(&first) = present.first() else { return };
+    let differ = present.iter().fold(0, |any, &v| any | (v.to_bits() ^ first.to_bits()));
+    if differ == 0 {
+        return encode_constant(first, out);
+    }
+    encode_varying_rows(present, out);
 }
 
 /// Appends a constant.
 pub(super) fn encode_constant(value: f64, out: &mut Vec<u8>) {
-    let exponent = if special::is_special(value) { None } else { exponent_of(value, 0) };
-    let exact = exponent.and_then(|exponent| Some((exponent, mantissa(value, power(exponent))?)));
+    // Most are integers. Of special values not even -0.0 is exact at any exponent.
+    let exact = mantissa(value, 1.0)
+        .map(|mantissa| (0, mantissa))
+        .or_else(|| if special::is_special(value) { None } else { decimal_of(value, 1) });
     if let Some((exponent, mantissa)) = exact {
         out.push(kind::head(kind::CONST, exponent));
         put_signed(out, mantissa);
@@ -53,12 +62,9 @@ pub(super) fn encode_constant(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_present(values: &[f64], out: &mut Vec<u8>) {
-    let Some(&first) = values.first() else { return };
-    let differ = values.iter().fold(0, |any, &v| any | (v.to_bits() ^ first.to_bits()));
-    if differ == 0 {
-        encode_constant(first, out);
-    } else if values.len() <= FEW_ROWS {
+/// Appends values that are not all equal, without holes.
+fn encode_varying_rows(values: &[f64], out: &mut Vec<u8>) {
+    if values.len() <= FEW_ROWS {
         encode_varying::<FEW_ROWS>(values, out);
     } else {
         encode_varying::<ROWS_MAX>(values, out);
@@ -70,11 +76,12 @@ fn encode_varying<const N: usize>(values: &[f64], out: &mut Vec<u8>) {
     let mut integers = [0i64; N];
     let mut residuals = [0u64; N];
     let start = out.len();
-    let special = values.iter().fold(false, |any, &value| any | special::is_special(value));
-    let exponent = if special {
-        decimals_and_specials(values, &mut integers)
-    } else {
-        decimals(values, &mut integers)
+    // A special value is exact at no exponent, so it need not be looked for before.
+    let exponent = decimals(values, &mut integers);
+    let special = exponent.is_none() && values.iter().any(|&value| special::is_special(value));
+    let exponent = match special {
+        true => decimals_and_specials(values, &mut integers),
+        false => exponent,
     };
     if let Some(exponent) = exponent {
         out.push(kind::head(kind::DEC, exponent));

@@ -82,7 +82,14 @@ pub(super) fn encode(values: &[u64], coder: Coder, out: &mut Vec<u8>) {
 pub(super) fn encode_plain_blocks(values: &[u64], width: u32, out: &mut Vec<u8>) {
     for block in values.chunks(BLOCK) {
         out.push(width as u8);
-        pack(block, width, out);
+        if block.len() * width as usize <= 64 && width < 64 {
+            // All in one word.
+            let word = block.iter().rfold(0, |word, value| word << width | value);
+            let bytes = packed_bytes(block.len(), width);
+            out.extend_from_slice(&word.to_le_bytes()[..bytes]);
+        } else {
+            pack(block, width, out);
+        }
     }
 }
 
@@ -235,7 +242,7 @@ fn decode_block(reader: &mut Reader<'_>, len: usize, work: &mut Work) -> Result<
         *block = [0; BLOCK];
     } else if width <= NARROW_BITS_MAX {
         packed[..bytes.len()].copy_from_slice(bytes);
-        unpack_narrow(packed, width, block);
+        unpack_narrow(packed, width, len, block);
     } else {
         let mut bits = BitReader::new(bytes);
         block[..len].iter_mut().for_each(|value| *value = bits.take(width));
@@ -258,17 +265,25 @@ fn decode_block(reader: &mut Reader<'_>, len: usize, work: &mut Work) -> Result<
     Ok(true)
 }
 
-/// Unpacks a block of values of 1 to [`NARROW_BITS_MAX`] bits. Eight values fill as many bytes as
-/// a value has bits, so every eighth begins at the same bit of its byte.
-fn unpack_narrow(packed: &[u8; PACKED_BYTES], width: u32, block: &mut [u64; BLOCK]) {
+/// Unpacks `len` values, or some more, of 1 to [`NARROW_BITS_MAX`] bits. Eight values fill as many
+/// bytes as a value has bits, so every eighth begins at the same bit of its byte.
+fn unpack_narrow(packed: &[u8; PACKED_BYTES], width: u32, len: usize, block: &mut [u64; BLOCK]) {
     let (mask, width) = (mask(width), width as usize);
+    let word_at = |byte: usize| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&packed[byte & (8 * BLOCK - 1)..][..8]);
+        u64::from_le_bytes(word)
+    };
+    if len <= 8 {
+        for (lane, value) in block.iter_mut().enumerate().take(8) {
+            *value = (word_at(lane * width / 8) >> (lane * width % 8)) & mask;
+        }
+        return;
+    }
     for lane in 0..8 {
         let (first, shift) = (lane * width / 8, lane * width % 8);
         for group in 0..8 {
-            let byte = (first + group * width) & (8 * BLOCK - 1);
-            let mut word = [0; 8];
-            word.copy_from_slice(&packed[byte..byte + 8]);
-            block[group * 8 + lane] = (u64::from_le_bytes(word) >> shift) & mask;
+            block[group * 8 + lane] = (word_at(first + group * width) >> shift) & mask;
         }
     }
 }

@@ -329,7 +329,7 @@ pub(super) fn encode_fast(values: &[i64], flag: bool, residuals: &mut [u64], out
     let offset_width = width(high.wrapping_sub(low).cast_unsigned());
     let delta_offset_width = width(delta_high.wrapping_sub(delta_low).cast_unsigned());
     let deltas = values.iter().zip(rest).map(|(&a, &b)| b.wrapping_sub(a));
-    let (transform, count) = if offset_width <= width(folded).min(delta_offset_width) {
+    let (transform, (count, any)) = if offset_width <= width(folded).min(delta_offset_width) {
         let offsets = values.iter().map(|&v| v.wrapping_sub(low).cast_unsigned());
         (Transform::Offset, fill(residuals, offsets))
     } else if delta_offset_width < width(folded) {
@@ -339,7 +339,6 @@ pub(super) fn encode_fast(values: &[i64], flag: bool, residuals: &mut [u64], out
         (Transform::Delta, fill(residuals, deltas.map(zigzag)))
     };
     let residuals = residuals.get_mut(..count).unwrap_or(&mut []);
-    let any = residuals.iter().fold(0, |any, &residual| any | residual);
     // The zigzag doubles, so of the zeros of differences one is the sign's.
     let zeros = any.trailing_zeros().saturating_sub(u32::from(transform == Transform::Delta));
     let shift = if any == 0 || zeros >= 62 { 0 } else { zeros };
@@ -356,22 +355,29 @@ pub(super) fn encode_fast(values: &[i64], flag: bool, residuals: &mut [u64], out
     if any == 0 {
         return;
     }
-    if transform == Transform::Delta && shift > 0 {
+    let mut any = any >> shift;
+    if shift > 0 && transform == Transform::Delta {
+        any = 0;
         for residual in residuals.iter_mut() {
             *residual = zigzag(unzigzag(*residual) >> shift);
+            any |= *residual;
         }
-    } else {
+    } else if shift > 0 {
         for residual in residuals.iter_mut() {
             *residual >>= shift;
         }
     }
-    let any = residuals.iter().fold(0, |any, &residual| any | residual);
     ints::encode_plain_blocks(residuals, width(any), out);
 }
 
-/// Puts `values` into `slots`; says how many there were.
-fn fill(slots: &mut [u64], values: impl Iterator<Item = u64>) -> usize {
-    slots.iter_mut().zip(values).map(|(slot, value)| *slot = value).count()
+/// Puts `values` into `slots`; says how many there were, and which bits are set in any.
+fn fill(slots: &mut [u64], values: impl Iterator<Item = u64>) -> (usize, u64) {
+    let mut any = 0;
+    let filled = slots.iter_mut().zip(values).map(|(slot, value)| {
+        *slot = value;
+        any |= value;
+    });
+    (filled.count(), any)
 }
 
 fn width(value: u64) -> u32 {

@@ -30,7 +30,8 @@ const POWERS: [f64; 16] =
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 const MANTISSA_LIMIT: f64 = 2_251_799_813_685_248.0;
 
-/// What a column's next values are encoded against.
+/// What a column's next values are encoded against. Packed, for there is one for every column.
+#[repr(Rust, packed(2))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Predictor {
     /// The mantissa of the base row's value; for a raw column, that value's bits.
