@@ -43,7 +43,7 @@ const LIVE_FIRST_LAG: Duration = Duration::from_secs(30);
 
 /// How often the place in the rows is saved durably: each time is a write to disk. A process that
 /// is killed repeats one request, whatever this is; only after a power failure it is more.
-const SAVE_INTERVAL: Duration = Duration::from_secs(30);
+const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The settings of one queue.
 #[derive(Debug)]

@@ -22,9 +22,14 @@ pub(crate) struct Recent {
 #[derive(Debug, Default)]
 struct Ring {
     rows: VecDeque<Kept>,
+    /// All rows from this place on are here, or were and nobody needs them any more; `None` before
+    /// the first row.
+    from: Option<RowSeq>,
+    last: RowSeq,
     samples: usize,
-    /// Rows whose memory can be used again.
+    /// Rows whose memory can be used again: the last that was put here is likely in a cache.
     spare: Vec<Kept>,
+    spare_samples: usize,
 }
 
 #[derive(Debug, Default)]
@@ -57,11 +62,16 @@ impl Recent {
         }
     }
 
-    /// Copies the first row from the place `next` on to `out`; `false` when there is none yet.
+    /// Hands over the first row from the place `next` on in `out`; `false` when there is none yet.
     /// `None` when only the log knows, for rows may be missing here.
+    ///
+    /// While only one follows, its memory is exchanged for that of the row, which is gone then.
     pub(crate) fn get(&self, next: RowSeq, out: &mut RowBuf) -> Option<bool> {
-        let ring = self.ring.lock();
-        ring.rows.front().filter(|first| first.seq <= next)?;
+        let mut ring = self.ring.lock();
+        ring.from.filter(|&from| from <= next)?;
+        if self.followers.load(Ordering::Relaxed) == 1 {
+            return Some(ring.take(next, out));
+        }
         let place = ring.rows.partition_point(|row| row.seq < next);
         let Some(row) = ring.rows.get(place) else { return Some(false) };
         (out.seq, out.layout, out.at) = (row.seq, row.layout, row.at);
@@ -78,18 +88,18 @@ impl Recent {
 
 impl Ring {
     fn push(&mut self, seq: RowSeq, row: &Row<'_>) {
-        if self.rows.back().is_some_and(|last| last.seq >= seq) {
+        if self.from.is_some() && self.last >= seq {
             return;
         }
+        self.from.get_or_insert(seq);
+        self.last = seq;
         while self.samples + row.values.len() > SAMPLES_MAX
-            && let Some(first) = self.rows.pop_front()
+            && let Some(first) = self.pop()
         {
-            self.samples -= first.values.len();
-            if self.spare.is_empty() {
-                self.spare.push(first);
-            }
+            self.save(first);
         }
         let mut kept = self.spare.pop().unwrap_or_default();
+        self.spare_samples -= kept.values.capacity();
         (kept.seq, kept.layout, kept.at) = (seq, row.layout, row.at);
         kept.values.clear();
         kept.values.extend_from_slice(row.values);
@@ -101,6 +111,44 @@ impl Ring {
         });
         self.samples += kept.values.len();
         self.rows.push_back(kept);
+    }
+
+    /// Takes the first row from `next` on out, in exchange for the memory of `out`.
+    fn take(&mut self, next: RowSeq, out: &mut RowBuf) -> bool {
+        while let Some(mut row) = self.pop() {
+            let found = row.seq >= next;
+            if found {
+                (out.seq, out.layout, out.at) = (row.seq, row.layout, row.at);
+                std::mem::swap(&mut out.values, &mut row.values);
+                if let Some(changed) = &mut row.changed {
+                    std::mem::swap(&mut out.changed, changed);
+                } else {
+                    out.changed.clear();
+                    out.changed.extend((0..).take(out.values.len()).map(Column));
+                }
+            }
+            self.save(row);
+            if found {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn pop(&mut self) -> Option<Kept> {
+        let first = self.rows.pop_front()?;
+        self.samples -= first.values.len();
+        self.from = Some(first.seq.next());
+        Some(first)
+    }
+
+    /// Keeps the memory of a row, as far as there is room.
+    fn save(&mut self, row: Kept) {
+        let samples = row.values.capacity();
+        if self.samples + self.spare_samples + samples <= SAMPLES_MAX {
+            self.spare_samples += samples;
+            self.spare.push(row);
+        }
     }
 }
 
@@ -125,6 +173,7 @@ mod tests {
         push(1, None);
         assert_eq!(recent.get(RowSeq(1), &mut out), None);
         recent.follow();
+        recent.follow();
         push(5, None);
         push(9, Some(&[Column(2)]));
         push(4, None);
@@ -147,6 +196,25 @@ mod tests {
         assert_eq!(recent.get(RowSeq(10), &mut out), None);
         assert_eq!(recent.get(RowSeq(99_999), &mut out), Some(true));
         recent.leave();
-        assert_eq!(recent.get(RowSeq(99_999), &mut out), None);
+        // The only one who follows takes the rows out.
+        assert_eq!(recent.get(RowSeq(99_000), &mut out), Some(true));
+        assert_eq!((out.seq, out.values.len(), out.changed.len()), (RowSeq(99_000), 3, 3));
+        assert_eq!(recent.get(RowSeq(99_000), &mut out), None);
+        assert_eq!(recent.get(RowSeq(99_999), &mut out), Some(true));
+        assert_eq!(recent.get(RowSeq(100_000), &mut out), Some(false));
+        push(100_000, Some(&[Column(1)]));
+        assert_eq!(recent.get(RowSeq(100_000), &mut out), Some(true));
+        assert_eq!((out.values.len(), &*out.changed), (3, &[Column(1)][..]));
+        assert_eq!(recent.get(RowSeq(100_001), &mut out), Some(false));
+        {
+            let ring = recent.ring.lock();
+            assert!(ring.samples + ring.spare_samples <= SAMPLES_MAX);
+            assert_eq!(
+                ring.spare_samples,
+                ring.spare.iter().map(|row| row.values.capacity()).sum()
+            );
+        }
+        recent.leave();
+        assert_eq!(recent.get(RowSeq(100_001), &mut out), None);
     }
 }
