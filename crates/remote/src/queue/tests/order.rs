@@ -105,3 +105,29 @@ async fn a_backlog_goes_before_what_is_new() {
     stop.send_replace(true);
     task.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_more_comes_the_more_often_a_request_is_sent() {
+    // Rows a second, and the samples of a request at least and at most.
+    for (rows, sizes) in [(4, 1800..=3000), (160, 36_000..=50_000)] {
+        let mut rig = Rig::new();
+        let layout = wide(&mut rig);
+        let (stop, task) = rig.start(Settings { samples_max: 50_000, ..settings() });
+        rig.always(Some(Act::Atomic));
+        let all = 13 * rows;
+        for step in 0..all {
+            append(&mut rig, layout, step, 1);
+            let millis = (step + 1) * 1000 / rows - step * 1000 / rows;
+            tokio::time::sleep(Duration::from_millis(millis.cast_unsigned())).await;
+            let waiting = step + 1
+                - i64::try_from(rig.got().series.values().next().map_or(0, Vec::len)).unwrap();
+            assert!(waiting <= 5 * rows, "{waiting} rows wait longer than the deadline");
+        }
+        let steady = rig.got().sizes.get(2..).unwrap_or_default().to_vec();
+        stop.send_replace(true);
+        task.await.unwrap();
+        assert!(steady.len() >= 2 && steady.iter().all(|size| sizes.contains(size)), "{steady:?}");
+        rig.got().sizes.clear();
+        check(&rig, all, false);
+    }
+}
