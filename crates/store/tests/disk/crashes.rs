@@ -1,7 +1,9 @@
 //! A random history is stopped at every single call to the file system. What was synced is there
 //! after the power went, what was visible is there after the process died, and nothing else is.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use narthex_model::Timestamp;
 use narthex_store::fs::SimFs;
@@ -74,9 +76,19 @@ fn nothing_is_lost_or_made_up() {
 #[test]
 #[ignore = "takes minutes; run before a release"]
 fn nothing_is_lost_or_made_up_in_many_histories() {
-    for seed in 100..160 {
-        crash_at_calls(seed, 5, 1);
-    }
+    let seeds = AtomicU64::new(100);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            scope.spawn(|| {
+                while let seed = seeds.fetch_add(1, Ordering::Relaxed)
+                    && seed < 160
+                {
+                    crash_at_calls(seed, 5, 1);
+                    println!("seed {seed} is done");
+                }
+            });
+        }
+    });
 }
 
 #[test]
