@@ -1,7 +1,8 @@
 //! What the program takes in memory, seen from outside: `footprint NARTHEX [TARGETS SERIES SCRAPES
-//! INTERVAL-MS]` starts it with TARGETS targets (20) of SERIES series (5,000) each, and prints its
-//! anonymous memory while each is scraped SCRAPES times (480), INTERVAL-MS (500) apart. The targets
-//! are a process of their own, and what they answer changes as exporters' answers do.
+//! INTERVAL-MS SHARE]` starts it with TARGETS targets (20) of SERIES series (5,000) each, and prints
+//! its anonymous memory while each is scraped SCRAPES times (480), INTERVAL-MS (500) apart. The
+//! targets are a process of their own, and what they answer changes as exporters' answers do; SHARE
+//! percent (0) of the series are new in each answer.
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
 #![expect(
     clippy::disallowed_methods,
@@ -27,13 +28,14 @@ fn main() -> Result<()> {
     let number = |at: usize, default| args.get(at).map_or(Ok(default), |text| text.parse());
     let (targets, series): (u8, usize) = (u8::try_from(number(1, 20)?)?, number(2, 5000)?);
     let (scrapes, interval_ms) = (number(3, 480)?, number(4, 500)?);
-    let port = u16::try_from(number(5, 0)?)?;
+    let share = number(5, 0)?;
+    let port = u16::try_from(number(6, 0)?)?;
     if program == "--serve" {
-        return serve(targets, series, port);
+        return serve(targets, (series, series * share / 100), port);
     }
     let [own, port] = [free_port()?, free_port()?];
     let folder = tempfile::tempdir()?;
-    let mut exporter = Ended(exporter(targets, series, port)?);
+    let mut exporter = Ended(exporter(targets, series, share, port)?);
     write_config(folder.path(), targets, interval_ms, port)?;
     let started = Command::new(program)
         .arg(format!("--config.file={}", folder.path().join("prometheus.yml").display()))
@@ -53,9 +55,9 @@ fn main() -> Result<()> {
         ensure!(exporter.0.try_wait()?.is_none(), "the targets are gone");
         let now = memory::of(&id)?;
         most = most.max(now);
-        let share = began.elapsed().as_millis() * 12 / all.as_millis();
-        if share > told {
-            told = share;
+        let twelfths = began.elapsed().as_millis() * 12 / all.as_millis();
+        if twelfths > told {
+            told = twelfths;
             let so_far = began.elapsed().as_millis() / u128::try_from(interval_ms)?;
             tell(&format!("{so_far} scrapes"), now, usize::from(targets) * series);
         }
@@ -94,9 +96,10 @@ fn write_config(folder: &Path, targets: u8, interval_ms: usize, port: u16) -> Re
     std::fs::write(folder.join("prometheus.yml"), config).context("writing the configuration")
 }
 
-fn exporter(targets: u8, series: usize, port: u16) -> Result<Child> {
-    let args = ["--serve", &targets.to_string(), &series.to_string(), "0", "0", &port.to_string()];
-    let child = Command::new(std::env::current_exe()?).args(args).spawn()?;
+fn exporter(targets: u8, series: usize, share: usize, port: u16) -> Result<Child> {
+    let numbers = [usize::from(targets), series, 0, 0, share, usize::from(port)];
+    let args = numbers.map(|number| number.to_string());
+    let child = Command::new(std::env::current_exe()?).arg("--serve").args(args).spawn()?;
     let began = Instant::now();
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         ensure!(began.elapsed() < Duration::from_secs(10), "the targets do not answer");
@@ -106,7 +109,7 @@ fn exporter(targets: u8, series: usize, port: u16) -> Result<Child> {
 }
 
 /// Answers on one loopback address per target.
-fn serve(targets: u8, series: usize, port: u16) -> Result<()> {
+fn serve(targets: u8, series: (usize, usize), port: u16) -> Result<()> {
     let threads: Vec<_> = (1..=targets)
         .map(|target| {
             let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, target), port))?;
@@ -125,7 +128,7 @@ fn serve(targets: u8, series: usize, port: u16) -> Result<()> {
 }
 
 /// Answers the requests of one connection.
-fn answer(stream: &mut TcpStream, series: usize, scrape: &mut usize) -> Result<()> {
+fn answer(stream: &mut TcpStream, series: (usize, usize), scrape: &mut usize) -> Result<()> {
     let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let read = stream.read(&mut buffer)?;
@@ -149,12 +152,13 @@ fn answer(stream: &mut TcpStream, series: usize, scrape: &mut usize) -> Result<(
 }
 
 /// Families of 25 series; of four series one never changes, one counts, one is measured, and one
-/// changes now and then.
-fn body(series: usize, scrape: usize) -> Result<String> {
+/// changes now and then. `new` of them take the places of others in each answer.
+fn body((series, new): (usize, usize), scrape: usize) -> Result<String> {
     let mut body = String::with_capacity(series * 100);
-    for number in 0..series {
-        let (family, member) = (number / 25, number % 25);
-        if member == 0 {
+    let first = new * scrape;
+    for number in first..first + series {
+        let (family, member) = (number % series / 25, number);
+        if member % 25 == 0 {
             writeln!(body, "# HELP bench_family_{family}_total What this family counts.")?;
             writeln!(body, "# TYPE bench_family_{family}_total counter")?;
         }

@@ -22,8 +22,11 @@ const EXIT_PANIC: i32 = 101;
 /// How often syncs are tried when each row is synced by itself: for what an error left.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the store's upkeep is called.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it is looked whether the store's upkeep presses...
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// ...and after how many looks it is called anyway.
+const UPKEEP_LOOKS: u32 = 10;
 
 /// How much later than the other threads upkeep gets its turn, in the kernel's unit.
 const UPKEEP_NICENESS: i32 = 10;
@@ -96,7 +99,15 @@ impl Upkeep {
         let window = if window.is_zero() { SYNC_INTERVAL } else { window };
         let (synced, mut failing) = (Arc::clone(&store), false);
         let syncing = every("sync", window, stopped.clone(), move || sync(&synced, &mut failing))?;
-        let keeping = every("upkeep", UPKEEP_INTERVAL, stopped, move || upkeep(&store))?;
+        let (mut looks, mut in_vain) = (0, false);
+        let keeping = every("upkeep", LOOK_INTERVAL, stopped, move || {
+            looks += 1;
+            if looks >= UPKEEP_LOOKS || !in_vain && store.wants_upkeep() {
+                looks = 0;
+                upkeep(&store);
+                in_vain = store.wants_upkeep();
+            }
+        })?;
         Ok(Self { stop, threads: [syncing, keeping] })
     }
 

@@ -265,28 +265,77 @@ fn decode_block(reader: &mut Reader<'_>, len: usize, work: &mut Work) -> Result<
     Ok(true)
 }
 
-/// Unpacks `len` values, or some more, of 1 to [`NARROW_BITS_MAX`] bits. Eight values fill as many
-/// bytes as a value has bits, so every eighth begins at the same bit of its byte.
+/// Unpacks `len` values, or some more, of 1 to [`NARROW_BITS_MAX`] bits.
 fn unpack_narrow(packed: &[u8; PACKED_BYTES], width: u32, len: usize, block: &mut [u64; BLOCK]) {
-    let (mask, width) = (mask(width), width as usize);
+    let width = width as usize;
+    if len <= 8 {
+        return unpack_eight(packed, 0, width, block);
+    }
+    if let Some(unpack) = UNPACK.get(width) {
+        return unpack(packed, block);
+    }
+    for (group, values) in block.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        unpack_eight(packed, group * width, width, values);
+    }
+}
+
+/// Unpacks eight values that begin at a byte: they fill as many bytes as a value has bits.
+#[inline]
+fn unpack_eight(packed: &[u8; PACKED_BYTES], start: usize, width: usize, values: &mut [u64]) {
+    let mask = (1 << width) - 1;
     let word_at = |byte: usize| {
         let mut word = [0; 8];
         word.copy_from_slice(&packed[byte & (8 * BLOCK - 1)..][..8]);
         u64::from_le_bytes(word)
     };
-    if len <= 8 {
-        for (lane, value) in block.iter_mut().enumerate().take(8) {
-            *value = (word_at(lane * width / 8) >> (lane * width % 8)) & mask;
-        }
-        return;
-    }
-    for lane in 0..8 {
-        let (first, shift) = (lane * width / 8, lane * width % 8);
-        for group in 0..8 {
-            block[group * 8 + lane] = (word_at(first + group * width) >> shift) & mask;
-        }
+    let first = word_at(start);
+    for (lane, value) in values.iter_mut().enumerate().take(8) {
+        // Where all eight fit into a word, that is read once.
+        let word = match width {
+            ..=8 => first >> (lane * width),
+            _ => word_at(start + lane * width / 8) >> (lane * width % 8),
+        };
+        *value = word & mask;
     }
 }
+
+/// Unpacks a whole block of values of `WIDTH` bits: the compiler knows all places and shifts.
+fn unpack_block<const WIDTH: usize>(packed: &[u8; PACKED_BYTES], block: &mut [u64; BLOCK]) {
+    for (group, values) in block.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        unpack_eight(packed, group * WIDTH, WIDTH, values);
+    }
+}
+
+type Unpack = fn(&[u8; PACKED_BYTES], &mut [u64; BLOCK]);
+
+/// For the widths that most blocks have.
+const UNPACK: [Unpack; 25] = [
+    unpack_block::<0>,
+    unpack_block::<1>,
+    unpack_block::<2>,
+    unpack_block::<3>,
+    unpack_block::<4>,
+    unpack_block::<5>,
+    unpack_block::<6>,
+    unpack_block::<7>,
+    unpack_block::<8>,
+    unpack_block::<9>,
+    unpack_block::<10>,
+    unpack_block::<11>,
+    unpack_block::<12>,
+    unpack_block::<13>,
+    unpack_block::<14>,
+    unpack_block::<15>,
+    unpack_block::<16>,
+    unpack_block::<17>,
+    unpack_block::<18>,
+    unpack_block::<19>,
+    unpack_block::<20>,
+    unpack_block::<21>,
+    unpack_block::<22>,
+    unpack_block::<23>,
+    unpack_block::<24>,
+];
 
 struct SparsePlan {
     count: usize,

@@ -50,6 +50,12 @@ pub(crate) fn is_spilled(name: &str) -> bool {
 }
 
 impl Store {
+    /// Whether [`Store::upkeep`] is worth its while before its time: there are more dead series in
+    /// memory than live ones.
+    pub fn wants_upkeep(&self) -> bool {
+        self.ended_layouts().is_some()
+    }
+
     /// Moves the layouts that ended to a block when they have more dead series than there are
     /// live ones. A failure is warned about: they stay in memory.
     pub(super) fn spill_if_due(&self, chores: &mut Chores) {
