@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
 use narthex_model::{LabelsBuilder, METRIC_NAME};
 
 use crate::fault::{Fault, ParseErrorKind as Kind};
@@ -234,13 +235,20 @@ impl<'a> Lexer<'a> {
         let start = self.at + 1;
         let mut at = start;
         loop {
+            let rest = self.text.get(at..).unwrap_or_default();
+            let found = memchr2(b'"', b'\\', rest);
+            let plain = rest.get(..found.unwrap_or(rest.len())).unwrap_or_default();
+            let wrong = |byte: u8| (byte == 0 && is_name) || (byte == b'\n' && one_line);
+            if (is_name || one_line)
+                && let Some(wrong) = plain.iter().position(|&byte| wrong(byte))
+            {
+                return Err(Fault::new(at + wrong, kind));
+            }
+            at += plain.len();
             match self.text.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') if self.text.get(at + 1).is_some_and(|&byte| byte != b'\n') => at += 2,
-                Some(0) if is_name => return Err(Fault::new(at, kind)),
-                Some(b'\n') if one_line => return Err(Fault::new(at, kind)),
-                Some(b'\\') | None => return Err(Fault::new(at, kind)),
-                Some(_) => at += 1,
+                _ => return Err(Fault::new(at, kind)),
             }
         }
         self.at = at + 1;
@@ -379,6 +387,12 @@ pub(crate) fn unescaped(raw: &[u8]) -> Cow<'_, str> {
 
 /// Resolves `\\` and `\n` (and `\"` where `quotes` says so).
 pub(crate) fn unescape(raw: &[u8], quotes: bool) -> Cow<'_, str> {
+    // Sound text without escapes is nearly all there is.
+    if let Ok(text) = std::str::from_utf8(raw)
+        && !raw.contains(&b'\\')
+    {
+        return Cow::Borrowed(text);
+    }
     let text = String::from_utf8_lossy(raw);
     if !text.contains('\\') {
         return text;

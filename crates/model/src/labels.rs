@@ -308,18 +308,24 @@ pub fn is_legacy_metric_name(name: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct LabelsBuilder {
     pairs: Vec<(String, String)>,
+    /// Memory of pairs that are gone, for others.
+    spare: Vec<(String, String)>,
 }
+
+/// A name and value that take more bytes than this are not kept for others.
+const SPARE_BYTES_MAX: usize = 512;
 
 impl LabelsBuilder {
     /// Starts from the labels of `base`.
     pub fn from_labels(base: &Labels) -> Self {
         let pairs = base.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        Self { pairs }
+        Self { pairs, spare: Vec::new() }
     }
 
     /// Removes every label, keeping the memory.
     pub fn clear(&mut self) {
-        self.pairs.clear();
+        self.spare.append(&mut self.pairs);
+        self.spare.retain(|(name, value)| name.capacity() + value.capacity() <= SPARE_BYTES_MAX);
     }
 
     /// Sets `name` to `value`; an empty `value` removes the label. An empty name is ignored.
@@ -335,7 +341,12 @@ impl LabelsBuilder {
                 }
             }
             Err(_) if value.is_empty() => {}
-            Err(at) => self.pairs.insert(at, (name.to_owned(), value.to_owned())),
+            Err(at) => {
+                let (mut own_name, mut own_value) = self.spare.pop().unwrap_or_default();
+                name.clone_into(&mut own_name);
+                value.clone_into(&mut own_value);
+                self.pairs.insert(at, (own_name, own_value));
+            }
         }
         self
     }

@@ -120,7 +120,8 @@ impl Index {
             return;
         }
         let values = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        let mut names = Vec::with_capacity(labels.len());
+        // About as many as series have: to count them would be to read them once more.
+        let mut names = Vec::with_capacity(16);
         for (name, value) in labels {
             let name = self.symbols.acquire(name);
             let value = self.symbols.acquire(value);
