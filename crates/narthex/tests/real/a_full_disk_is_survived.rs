@@ -99,7 +99,7 @@ fn a_full_disk_is_survived() {
     narthex.run();
     let kept = narthex.raw(SELECTOR, 120, now_ms());
     let lost = lost(&shown, &kept);
-    assert!(lost.is_empty(), "lost {} samples: {}", lost.len(), narthex.log());
+    assert!(lost.is_empty(), "lost {} samples: {lost:?}: {}", lost.len(), narthex.log());
     let samples: usize = shown.values().map(Vec::len).sum();
     println!("{samples} samples were shown, none lost");
     assert!(samples > 15_000, "only {samples} samples were shown: {}", narthex.log());
