@@ -60,6 +60,9 @@ impl Snapshot {
                 gathered.add_head(number, labels, parts);
             }
         });
+        if self.head.index.read().may_have_doubles() {
+            gathered.expect_doubles();
+        }
         for (position, block) in self.view.shown().enumerate() {
             for found in block.select(matchers, range, &mut warnings) {
                 gathered.add_block(position, block, found, &mut warnings);

@@ -183,3 +183,32 @@ fn a_series_that_comes_back_is_laid_out_again() {
     assert!(!churn.writer.keep(first));
     assert_ne!(churn.writer.resolve(&labels).unwrap(), first);
 }
+
+#[test]
+fn a_series_that_came_back_is_one_after_a_kill() {
+    let mut churn = Churn::new(9);
+    churn.go_on(1);
+    churn.go_on(1);
+    assert!(spilled(&churn.fs) > 0, "the first series left memory");
+    let labels = Labels::from_pairs([("__name__", "m00000")]);
+    let layout = churn.writer.new_layout(churn.source).unwrap();
+    let series = churn.writer.resolve(&labels).unwrap();
+    churn.writer.add_columns(layout, &[series]).unwrap();
+    let at = Timestamp(churn.turns * ROWS * 1000);
+    churn.writer.append(&Row { layout, at, values: &[7.0], changed: None }).unwrap();
+    churn.model.entry("m00000".to_owned()).or_default().push((at.0, 7.0));
+    churn.store.sync().unwrap();
+    let Churn { fs, clock, store, writer, model, .. } = churn;
+    // A process that is killed ends nothing.
+    let copy = fs.kill();
+    drop((store, writer));
+    let (store, _writer) = open(&copy, &clock);
+    let snapshot = store.snapshot();
+    assert_eq!(contents(&snapshot), model);
+    let name = Matcher::equal("__name__", "m00000");
+    let found = snapshot.select_in_turn(&[name], TimeRange::ALL, 100).unwrap().series;
+    assert_eq!(found.len(), 1);
+    let mut samples = Samples::default();
+    found[0].read(TimeRange::ALL, &mut samples).unwrap();
+    assert_eq!(samples.values.len(), model["m00000"].len());
+}

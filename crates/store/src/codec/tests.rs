@@ -292,3 +292,13 @@ proptest! {
         }
     }
 }
+
+/// Every way in which a series can come and go within a small chunk.
+#[test]
+fn series_that_come_and_go() {
+    for pattern in 0..4_usize.pow(8) {
+        let of = |row: u32| [1.0, 2.5, ABSENT, STALE][pattern / 4_usize.pow(row) % 4];
+        let values: Vec<f64> = (0..8).map(of).collect();
+        check(&values);
+    }
+}

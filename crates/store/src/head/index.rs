@@ -103,6 +103,12 @@ impl Index {
         Some(series)
     }
 
+    /// Whether two series may have the same labels: after a replay a series that came back when the
+    /// head had forgotten it has two numbers.
+    pub(crate) fn may_have_doubles(&self) -> bool {
+        !self.collided.is_empty()
+    }
+
     /// Marks a series as wanted, if it is here.
     pub(crate) fn keep(&mut self, series: SeriesRef) -> bool {
         let touched = self.seals;

@@ -26,8 +26,9 @@ pub(super) struct Gathered {
     found: Vec<Parts>,
     /// Where in `found` a series stands, by its number.
     by_number: HashMap<u32, usize, Hashing>,
-    /// Whether the head does not know one of them.
-    beside_head: bool,
+    /// Whether two of them may have the same labels: the head does not know one of them, or has
+    /// one by two numbers.
+    may_have_doubles: bool,
     /// How many are wanted at most, and whether there are more.
     most: usize,
     cut: bool,
@@ -47,6 +48,11 @@ impl Gathered {
     /// For so many series at most.
     pub(super) fn new(most: usize) -> Self {
         Self { most, ..Self::default() }
+    }
+
+    /// Says that two series may have the same labels.
+    pub(super) fn expect_doubles(&mut self) {
+        self.may_have_doubles = true;
     }
 
     /// Whether there were more.
@@ -88,7 +94,7 @@ impl Gathered {
         }
         match block.labels(found.index) {
             Ok(labels) => {
-                self.beside_head = true;
+                self.may_have_doubles = true;
                 self.by_number.insert(number, self.found.len());
                 let (head, others) = (Vec::new(), Vec::new());
                 self.found.push(Parts { number, labels, head, blocks: vec![part], others });
@@ -105,9 +111,8 @@ impl Gathered {
         sight: Sight,
         order: Order,
     ) -> Vec<Series> {
-        // The head's own numbers rise, and no two of them have the same labels.
         let any_part = || self.found.iter().any(|parts| parts.labels.part().is_some());
-        if order == Order::Labels || self.beside_head || any_part() {
+        if order == Order::Labels || self.may_have_doubles || any_part() {
             self.sort();
         }
         let mut series = self.put_together(view, sight);
